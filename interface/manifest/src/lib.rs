@@ -1,0 +1,18 @@
+//! What a plugin says of itself.
+//!
+//! Three parties read the manifest, and this crate is what they share:
+//!
+//! * `#[plugin]` reads `plugin.toml` when the plugin is compiled ([`source`]),
+//!   strictly: an unknown key is an error with its line;
+//! * the plugin's library carries it, with the facts of its build, in a section
+//!   of its own ([`section`]);
+//! * the loader reads that section from the file's bytes before any code of the
+//!   plugin runs, leniently: keys of a newer interface are passed over.
+//!
+//! Plugin authors meet it as `plugbay_interface::manifest`.
+
+mod model;
+pub mod section;
+pub mod source;
+
+pub use model::{Command, Embedded, Facts, InvalidPluginId, Manifest, PluginId};

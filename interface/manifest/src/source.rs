@@ -1,0 +1,233 @@
+//! `plugin.toml`, as an author writes it.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use semver::{Version, VersionReq};
+use serde::Deserialize;
+use serde_json::Value;
+use toml::Spanned;
+
+use crate::{Command, Manifest, PluginId};
+
+/// What the crate says where `plugin.toml` says nothing.
+#[derive(Clone, Debug, Default)]
+pub struct CrateDefaults {
+    /// `CARGO_PKG_VERSION`.
+    pub version: String,
+    /// `CARGO_PKG_DESCRIPTION`.
+    pub description: String,
+    /// `CARGO_PKG_AUTHORS`: names, separated by `:`.
+    pub authors: String,
+    /// `CARGO_PKG_LICENSE`.
+    pub license: String,
+}
+
+/// A `plugin.toml` that was read, with the places of its commands.
+#[derive(Debug)]
+pub struct Source {
+    manifest: Manifest,
+    command_lines: BTreeMap<String, usize>,
+}
+
+/// A mistake in `plugin.toml`. Displayed with line, column and the line itself.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SourceError(String);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Toml {
+    id: PluginId,
+    name: Option<String>,
+    version: Option<Version>,
+    description: Option<String>,
+    authors: Option<Vec<String>>,
+    license: Option<String>,
+    #[serde(default)]
+    kinds: Vec<Spanned<String>>,
+    #[serde(default)]
+    capabilities: Vec<Spanned<String>>,
+    #[serde(default)]
+    host: VersionReq,
+    #[serde(default)]
+    commands: BTreeMap<Spanned<String>, TomlCommand>,
+    config: Option<TomlConfig>,
+    #[serde(default)]
+    state: TomlState,
+    #[serde(default)]
+    permissions: Vec<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TomlCommand {
+    summary: String,
+    arguments: Option<Spanned<Value>>,
+    result: Option<Spanned<Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TomlConfig {
+    schema: Spanned<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TomlState {
+    version: u32,
+}
+
+impl Default for TomlState {
+    fn default() -> Self {
+        Self { version: 1 }
+    }
+}
+
+impl Source {
+    /// Reads `plugin.toml`. Every mistake comes with its line.
+    pub fn parse(text: &str, defaults: &CrateDefaults) -> Result<Self, SourceError> {
+        let toml: Toml = toml::from_str(text)
+            .map_err(|error| SourceError(error.to_string().trim_end().into()))?;
+        let version = match toml.version {
+            Some(version) => version,
+            None => defaults.version.parse().map_err(|_| {
+                SourceError(format!("the crate's version `{}` is no semver", defaults.version))
+            })?,
+        };
+        let mut command_lines = BTreeMap::new();
+        let mut commands = BTreeMap::new();
+        for (name, command) in toml.commands {
+            let span = name.span();
+            let name = word(text, name, "a command's name")?;
+            command_lines.insert(name.clone(), line_of(text, span.start));
+            let arguments =
+                command.arguments.map(|schema| checked_schema(text, schema)).transpose()?;
+            let result = command.result.map(|schema| checked_schema(text, schema)).transpose()?;
+            commands.insert(name, Command { summary: command.summary, arguments, result });
+        }
+        let manifest = Manifest {
+            name: toml.name.unwrap_or_else(|| toml.id.to_string()),
+            id: toml.id,
+            version,
+            description: toml.description.unwrap_or_else(|| defaults.description.clone()),
+            authors: toml.authors.unwrap_or_else(|| {
+                defaults.authors.split(':').filter(|a| !a.is_empty()).map(Into::into).collect()
+            }),
+            license: toml.license.unwrap_or_else(|| defaults.license.clone()),
+            kinds: words(text, toml.kinds, "a kind")?,
+            capabilities: words(text, toml.capabilities, "a capability")?,
+            host: toml.host,
+            commands,
+            config_schema: toml.config.map(|c| checked_schema(text, c.schema)).transpose()?,
+            state_version: toml.state.version,
+            permissions: words(text, toml.permissions, "a permission")?,
+        };
+        Ok(Self { manifest, command_lines })
+    }
+
+    /// The manifest, defaults filled in.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The line, from 1, where a command is declared.
+    pub fn command_line(&self, name: &str) -> Option<usize> {
+        self.command_lines.get(name).copied()
+    }
+}
+
+fn words(
+    text: &str,
+    list: Vec<Spanned<String>>,
+    what: &'static str,
+) -> Result<Vec<String>, SourceError> {
+    list.into_iter().map(|entry| word(text, entry, what)).collect()
+}
+
+/// Names that people type on command lines: no spaces, no control characters, no `:`.
+fn word(text: &str, entry: Spanned<String>, what: &'static str) -> Result<String, SourceError> {
+    let span = entry.span();
+    let word = entry.into_inner();
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !word.is_empty() && word.len() <= 64 && word.chars().all(good) {
+        return Ok(word);
+    }
+    Err(mistake(text, span, &format!("{what} has 1 to 64 ASCII letters, digits, `-`, `_` and `.`")))
+}
+
+/// A JSON Schema is an object or a boolean. Whether its keywords make sense is
+/// for the validator that uses it.
+fn checked_schema(text: &str, schema: Spanned<Value>) -> Result<Value, SourceError> {
+    let span = schema.span();
+    match schema.into_inner() {
+        value @ (Value::Object(_) | Value::Bool(_)) => Ok(value),
+        _ => Err(mistake(text, span, "a JSON Schema is a table, `true` or `false`")),
+    }
+}
+
+/// The same look as the parser's own errors.
+fn mistake(text: &str, span: Range<usize>, message: &str) -> SourceError {
+    let line = line_of(text, span.start);
+    let start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+    let source = text[start..].lines().next().unwrap_or_default();
+    let column = text[start..span.start].chars().count() + 1;
+    let width = text[span.clone()].lines().next().unwrap_or_default().chars().count().max(1);
+    let gutter = " ".repeat(line.to_string().len());
+    let before = " ".repeat(column - 1);
+    let marks = "^".repeat(width);
+    SourceError(format!(
+        "TOML parse error at line {line}, column {column}\n\
+         {gutter} |\n{line} | {source}\n{gutter} | {before}{marks}\n{message}"
+    ))
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text[..offset].bytes().filter(|byte| *byte == b'\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Source, SourceError> {
+        let defaults = CrateDefaults {
+            version: "0.3.1".into(),
+            authors: "Ann:Bob".into(),
+            ..CrateDefaults::default()
+        };
+        Source::parse(text, &defaults)
+    }
+
+    #[test]
+    fn what_is_left_out_comes_from_the_crate() {
+        let source = parse("id = \"x\"\n[commands.go]\nsummary = \"Goes.\"\n").unwrap();
+        let manifest = source.manifest();
+        assert_eq!(manifest.version, Version::new(0, 3, 1));
+        assert_eq!(manifest.authors, ["Ann", "Bob"]);
+        assert_eq!(manifest.name, "x");
+        assert_eq!(manifest.state_version, 1);
+        assert_eq!(source.command_line("go"), Some(2));
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_line() {
+        for (text, line, word) in [
+            ("id = \"x\"\nlicense2 = \"MIT\"\n", "line 2", "license2"),
+            ("id = \"x\"\nversion = \"one\"\n", "line 2", "version"),
+            ("id = \"X Y\"\n", "line 1", "no plugin id"),
+            ("id = \"x\"\nkinds = [\n  \"a b\",\n]\n", "line 3", "a kind has"),
+            (
+                "id = \"x\"\n\n[commands.go]\nsummary = \"\"\narguments = 3\n",
+                "line 5",
+                "JSON Schema",
+            ),
+            ("id = \"x\"\n[commands.\"a:b\"]\nsummary = \"\"\n", "line 2", "a command's name"),
+            ("id = \"x\"\n[commands.go]\n", "line 2", "summary"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(line) && error.contains(word), "{text}\n{error}");
+        }
+    }
+}

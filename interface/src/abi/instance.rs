@@ -1,0 +1,37 @@
+#![allow(missing_docs, non_local_definitions)] // of the items that sabi_trait makes
+
+use abi_stable::std_types::{RBox, ROption, RResult, RStr, RString, RVec};
+use abi_stable::{StableAbi, sabi_trait};
+
+use super::Fault;
+
+/// One activated plugin.
+///
+/// `call` may be called from many threads at once. `save_state` and
+/// `deactivate` are called at most once, in this order, when no `call` is in
+/// flight and none will come. No method panics. Results belong to the plugin's
+/// allocator.
+#[sabi_trait]
+pub trait Instance: Send + Sync + 'static {
+    /// Runs a command; arguments and result are JSON.
+    fn call(&self, command: RStr<'_>, arguments: RStr<'_>) -> RResult<RString, Fault>;
+    /// Gives the state for the next generation.
+    fn save_state(&self) -> RResult<ROption<SavedState>, Fault>;
+    /// Ends the plugin and drops all that is its own.
+    #[sabi(last_prefix_field)]
+    fn deactivate(self) -> RResult<(), Fault>;
+}
+
+/// An activated plugin as the host holds it. Dropping it without `deactivate`
+/// forgets the plugin's value: its destructors do not run.
+pub type InstanceBox = Instance_TO<RBox<()>>;
+
+/// A plugin's state between two generations.
+#[repr(C)]
+#[derive(StableAbi, Debug, Clone, PartialEq, Eq)]
+pub struct SavedState {
+    /// `state.version` of the plugin that wrote it.
+    pub version: u32,
+    /// The state, in the plugin's own form (JSON today).
+    pub bytes: RVec<u8>,
+}

@@ -1,0 +1,25 @@
+//! The boundary between a host and a plugin's library.
+//!
+//! Everything that crosses is here. The types are `repr(C)` with a layout that
+//! the loader compares before it uses any of them, and they grow by the rules
+//! of `docs/ABI.md`: new fields and methods at the end, never a change.
+//!
+//! Ownership: whatever arrives in an `RString`, `RVec` or a trait object belongs
+//! to the library that made it and is freed by that library's code. The host
+//! copies what it keeps and drops the original before the library is closed.
+//!
+//! Panics: none crosses. Each side wraps its own entry points.
+
+mod fault;
+mod frames;
+mod host;
+mod instance;
+mod root;
+
+pub use abi_stable;
+pub use fault::{Fault, FaultKind, Place};
+pub use host::{HostBox, HostSide, HostSide_TO, LogRecord};
+pub use instance::{Instance, Instance_TO, InstanceBox, SavedState};
+pub use root::{ROOT_SYMBOL, Root, RootRef, header, root_result};
+
+pub(crate) use frames::return_addresses;

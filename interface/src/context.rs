@@ -1,0 +1,81 @@
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::Error;
+use crate::abi::HostBox;
+
+/// What the host tells a plugin about itself and its surroundings.
+///
+/// Cheap to clone, usable from any thread, valid until the plugin is deactivated.
+#[derive(Clone)]
+pub struct Context {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    id: &'static str,
+    generation: u64,
+    data_dir: PathBuf,
+    configuration: Value,
+}
+
+impl Context {
+    pub(crate) fn new(id: &'static str, host: &HostBox, configuration: Value) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                id,
+                generation: host.generation(),
+                data_dir: PathBuf::from(host.data_dir().as_str()),
+                configuration,
+            }),
+        }
+    }
+
+    /// The plugin's id, as in `plugin.toml`.
+    pub fn id(&self) -> &str {
+        self.inner.id
+    }
+
+    /// Which loaded copy this is. Counted by the host from 1, over all plugins,
+    /// never reused while the host runs.
+    pub fn generation(&self) -> u64 {
+        self.inner.generation
+    }
+
+    /// A folder of this plugin's own, the same for all its versions. Made by
+    /// the first call, with mode 0700; does file I/O.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be made.
+    pub fn data_dir(&self) -> Result<&Path, Error> {
+        let dir = &self.inner.data_dir;
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(dir).map_err(|error| {
+            Error::from(error).context(format!("the data folder {} cannot be made", dir.display()))
+        })?;
+        Ok(dir)
+    }
+
+    /// The configuration as the host gave it, before it was read into
+    /// [`Plugin::Config`](crate::Plugin::Config).
+    pub fn configuration(&self) -> &Value {
+        &self.inner.configuration
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("id", &self.inner.id)
+            .field("generation", &self.inner.generation)
+            .field("data_dir", &self.inner.data_dir)
+            .finish_non_exhaustive()
+    }
+}

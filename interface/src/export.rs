@@ -1,0 +1,131 @@
+//! What `#[plugin]` builds on. Not for use by hand.
+
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::sync::Arc;
+
+use abi_stable::prefix_type::WithMetadata;
+use abi_stable::std_types::{RNone, ROption, RResult, RSome, RStr, RString};
+use serde_json::Value;
+
+use crate::abi::{Fault, HostBox, Instance, Instance_TO, InstanceBox, Root, RootRef, SavedState};
+use crate::commands::read;
+use crate::error::code;
+use crate::guard::{guard, install_panic_hook};
+use crate::{Commands, Context, Error, Plugin, logging};
+
+pub use crate::abi::{header, root_result};
+pub use abi_stable::library::{LibHeader, RootModuleResult};
+pub use plugbay_manifest::section::{encode, encoded_len};
+
+/// A plugin type with what `#[plugin]` knows of it.
+pub trait Exported: Plugin {
+    /// The id from `plugin.toml`.
+    const ID: &'static str;
+    /// `state.version` from `plugin.toml`.
+    const STATE_VERSION: u32;
+}
+
+/// The functions of `P`'s library.
+pub const fn root<P: Exported>() -> RootRef {
+    Functions::<P>::ROOT
+}
+
+struct Functions<P>(PhantomData<P>);
+
+impl<P: Exported> Functions<P> {
+    abi_stable::staticref!(const VALUE: WithMetadata<Root> = WithMetadata::new(Root {
+        activate: activate::<P>,
+        set_log_level,
+    }));
+    const ROOT: RootRef = RootRef(Self::VALUE.as_prefix());
+}
+
+extern "C" fn activate<P: Exported>(host: HostBox) -> RResult<InstanceBox, Fault> {
+    guard(|| {
+        install_panic_hook(host.wants_backtraces());
+        let host = Arc::new(host);
+        logging::connect(host.clone());
+        Live::<P>::construct(&host).inspect_err(|_| logging::disconnect())
+    })
+}
+
+extern "C" fn set_log_level(level: u8) {
+    logging::set_level(level);
+}
+
+/// The plugin's value with its handlers.
+struct Live<P> {
+    plugin: P,
+    commands: Commands<P>,
+}
+
+impl<P: Exported> Live<P> {
+    fn construct(host: &HostBox) -> Result<InstanceBox, Error> {
+        let configuration = host.configuration();
+        let config = read(&configuration).map_err(|error| {
+            error.context("the configuration does not fit").with_code(code::CONFIG)
+        })?;
+        let raw: Value = serde_json::from_str(&configuration)?;
+        let state = match host.take_state() {
+            RSome(saved) => Some(read_state::<P>(&saved)?),
+            RNone => None,
+        };
+        let plugin = P::activate(Context::new(P::ID, host, raw), config, state)?;
+        let commands = plugin.commands();
+        let live = ManuallyDrop::new(Self { plugin, commands });
+        Ok(Instance_TO::from_value(Exporter { live }, abi_stable::sabi_trait::TD_Opaque))
+    }
+}
+
+fn read_state<P: Exported>(saved: &SavedState) -> Result<P::State, Error> {
+    if saved.version != P::STATE_VERSION {
+        return Err(Error::new(
+            code::STATE,
+            format!(
+                "the saved state has version {}, this plugin reads {}",
+                saved.version,
+                P::STATE_VERSION
+            ),
+        ));
+    }
+    let text =
+        std::str::from_utf8(&saved.bytes).map_err(|e| Error::from(e).with_code(code::STATE))?;
+    read(text).map_err(|error| error.context("the saved state does not fit").with_code(code::STATE))
+}
+
+/// The instance that crosses. `ManuallyDrop`: a drop without `deactivate` must
+/// not run the plugin's destructors outside of a guard.
+struct Exporter<P> {
+    live: ManuallyDrop<Live<P>>,
+}
+
+impl<P: Exported> Instance for Exporter<P> {
+    fn call(&self, command: RStr<'_>, arguments: RStr<'_>) -> RResult<RString, Fault> {
+        guard(|| {
+            let Live { plugin, commands } = &*self.live;
+            commands.call(plugin, command.as_str(), arguments.as_str()).map(RString::from)
+        })
+    }
+
+    fn save_state(&self) -> RResult<ROption<SavedState>, Fault> {
+        guard(|| {
+            let Some(state) = self.live.plugin.save()? else { return Ok(RNone) };
+            let bytes = serde_json::to_vec(&state).map_err(|error| {
+                Error::new(code::STATE, "the state cannot be written as JSON").caused_by(&error)
+            })?;
+            Ok(RSome(SavedState { version: P::STATE_VERSION, bytes: bytes.into() }))
+        })
+    }
+
+    fn deactivate(self) -> RResult<(), Fault> {
+        let ended = guard(|| {
+            let Live { plugin, commands } = ManuallyDrop::into_inner(self.live);
+            drop(commands);
+            plugin.deactivate();
+            Ok(())
+        });
+        logging::disconnect();
+        ended
+    }
+}
