@@ -42,12 +42,16 @@ impl<P: Exported> Functions<P> {
 }
 
 extern "C" fn activate<P: Exported>(host: HostBox) -> RResult<InstanceBox, Fault> {
-    guard(|| {
+    let outcome = guard(|| {
         install_panic_hook(host.wants_backtraces());
         let host = Arc::new(host);
         logging::connect(host.clone());
-        Live::<P>::construct(&host).inspect_err(|_| logging::disconnect())
-    })
+        Live::<P>::construct(&host)
+    });
+    if outcome.is_err() {
+        logging::disconnect();
+    }
+    outcome
 }
 
 extern "C" fn set_log_level(level: u8) {

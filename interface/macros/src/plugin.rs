@@ -20,7 +20,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     let item: ItemImpl = syn::parse2(item)
         .map_err(|error| Error::new(error.span(), "#[plugin] stands on `impl Plugin for X`"))?;
     let of_plugin = item.trait_.as_ref().and_then(|(path, ..)| path.segments.last());
-    if !of_plugin.is_some_and(|segment| segment.ident == "Plugin") {
+    if of_plugin.is_none_or(|segment| segment.ident != "Plugin") {
         return Err(Error::new_spanned(&item.self_ty, "#[plugin] stands on `impl Plugin for X`"));
     }
     if let Some(generic) = item.generics.params.first() {

@@ -1,4 +1,5 @@
-#![allow(missing_docs, non_local_definitions)] // of the items that sabi_trait makes
+// Of the items that sabi_trait makes.
+#![allow(missing_docs, non_local_definitions, clippy::unnecessary_cast)]
 
 use abi_stable::std_types::{RBox, ROption, RResult, RStr, RString, RVec};
 use abi_stable::{StableAbi, sabi_trait};

@@ -1,0 +1,269 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 ok, 1 failed, 2 usage, 3 refused (incompatible or broken), 4 not found,
+5 not permitted.
+
+Logs go to standard error; RUST_LOG says which. With --json, an error is
+{\"error\":{\"code\",\"message\",\"help\"}} on standard output.";
+
+const CONFIG_FILE: &str = "\
+The config file, with all its keys (relative paths are relative to it):
+
+    plugins = [\"/srv/plugins\", \"more\"]     # the first has precedence
+    socket = \"/run/user/1000/my.sock\"
+    allow_world_writable = false
+    probe = \"if-possible\"                 # or \"required\", \"never\"
+    activation_deadline_seconds = 10
+    drain_limit_seconds = 10
+    disabled = [\"sql\"]
+
+    [config.markdown]                     # what the plugin `markdown` is given
+    allow_html = false";
+
+/// A plugins folder as a program.
+#[derive(Debug, Parser)]
+#[command(name = "host-app", version, about, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct Common {
+    /// Print results and errors as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// A plugins folder; repeatable, the first has precedence [default: those in
+    /// $PLUGBAY_PLUGIN_PATH, else in the config file, else
+    /// $XDG_DATA_HOME/plugbay/plugins]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub plugins: Vec<PathBuf>,
+    /// The config file [default: $XDG_CONFIG_HOME/plugbay/host.toml]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// The running host's socket [default: $XDG_RUNTIME_DIR/plugbay/host.sock]
+    #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a host and serve until SIGINT or SIGTERM
+    ///
+    /// Prints what is active, and what was refused and why, then listens on the
+    /// socket. On SIGINT or SIGTERM every plugin is deactivated; a second signal
+    /// ends at once.
+    ///
+    /// With --json: one line {"event":"started", …} with what `list --json`
+    /// prints, and one line {"event":"stopped","unloaded":[…],"failures":[…]} at
+    /// the end.
+    #[command(after_long_help = CONFIG_FILE)]
+    Run,
+    /// List the plugins that run, and what was refused
+    ///
+    /// Asks the running host. Where there is none: looks at the folders, and
+    /// lists what would run, without loading anything.
+    ///
+    /// With --json: {"host","folders","plugins":[{"id","version","state",
+    /// "generation","calls","pinned","path","hash","description"}],
+    /// "refused":[{"path","id","version","code","reason","help"}],"notices"}.
+    /// `host` is null where none runs.
+    List {
+        /// Only what was refused
+        #[arg(long)]
+        refused: bool,
+        #[command(flatten)]
+        alone: Alone,
+    },
+    /// Show what a plugin says of itself; nothing is loaded for it
+    ///
+    /// With --json: {"path","size","hash","state","generation","calls","pinned",
+    /// "refused","facts","manifest"}; what is not known is null.
+    Inspect {
+        /// A library file (anything with a `/`, or that exists), or a plugin's id
+        #[arg(value_name = "FILE|ID", value_hint = ValueHint::FilePath)]
+        what: String,
+        /// Also print the JSON schemas
+        #[arg(long, short)]
+        verbose: bool,
+        #[command(flatten)]
+        alone: Alone,
+    },
+    /// Call a command of a plugin
+    ///
+    /// Prints its result as JSON: over several lines on a terminal, else on one.
+    /// Where no host runs, the plugin is loaded for this one call.
+    Call {
+        /// The plugin's id and the command, for example markdown:render
+        #[arg(value_name = "ID:COMMAND")]
+        target: Target,
+        /// The arguments: JSON, @FILE, or - for standard input
+        #[arg(value_name = "JSON", default_value = "{}", allow_negative_numbers = true)]
+        arguments: String,
+        /// Print a result that is a string as it is, without quotes
+        #[arg(long, short, conflicts_with = "json")]
+        raw: bool,
+        /// Print only this member of the result
+        #[arg(long, value_name = "NAME", conflicts_with = "pointer")]
+        field: Option<String>,
+        /// Print only what this JSON pointer leads to, for example /rows/0
+        #[arg(long, value_name = "POINTER")]
+        pointer: Option<String>,
+        #[command(flatten)]
+        alone: Alone,
+    },
+    /// Take `disable` back and bring a plugin up in the running host
+    Enable {
+        /// The plugin
+        id: String,
+    },
+    /// End a plugin in the running host, and hold it back until `enable`
+    ///
+    /// It holds until that host ends; for good, write it into `disabled` in the
+    /// config file.
+    Disable {
+        /// The plugin
+        id: String,
+    },
+    /// Bring up a plugin that lies in the running host's folders
+    ///
+    /// With --json (as enable, disable and unload): {"plugin","state_kept",
+    /// "failures"}, where `plugin` is as `list --json` prints it.
+    Load {
+        /// The plugin
+        id: String,
+    },
+    /// End a plugin in the running host; its state is kept for `load`
+    Unload {
+        /// The plugin
+        id: String,
+    },
+    /// List or release libraries that did not survive being tried
+    Quarantine {
+        #[command(subcommand)]
+        action: Quarantine,
+    },
+    /// Say whether libraries would run, without loading them
+    ///
+    /// Exits with 3 when one is refused. With --json: {"plugins","refused"}, as
+    /// `list --json` prints them.
+    Check {
+        /// Library files, each judged by itself, and plugins folders, judged
+        /// together; the configured folders where none is given
+        #[arg(value_name = "FILE|DIR", value_hint = ValueHint::AnyPath)]
+        paths: Vec<PathBuf>,
+    },
+    /// Look for what is wrong with this machine and these folders
+    ///
+    /// Exits with 1 when there is a problem. With --json:
+    /// {"checks":[{"what","verdict","found","cure"}]}, where `verdict` is ok,
+    /// warning or problem.
+    Doctor,
+    /// Print a completion script for a shell
+    ///
+    /// For example: host-app completions bash > ~/.local/share/bash-completion/completions/host-app
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Whether a running host is asked.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Alone {
+    /// Do not ask a running host
+    #[arg(long)]
+    pub alone: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Quarantine {
+    /// List what is held back
+    ///
+    /// With --json: {"quarantined":[{"hash","id","path","reason","since"}]}.
+    List,
+    /// Let libraries be tried again
+    ///
+    /// With --json: {"released":[…]}, as `quarantine list` prints them.
+    Clear {
+        /// A plugin's id, or the start of a file's hash
+        #[arg(value_name = "HASH-PREFIX|ID", required_unless_present = "all")]
+        which: Option<String>,
+        /// All of them
+        #[arg(long, conflicts_with = "which")]
+        all: bool,
+    },
+}
+
+/// `ID:COMMAND`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    pub plugin: String,
+    pub command: String,
+}
+
+impl FromStr for Target {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            Some((plugin, command)) if !plugin.is_empty() && !command.is_empty() => {
+                Ok(Self { plugin: plugin.to_owned(), command: command.to_owned() })
+            }
+            _ => Err("expected a plugin's id, a colon and a command, for example markdown:render"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_target_is_an_id_a_colon_and_a_command() {
+        let target = Target { plugin: "kv".into(), command: "get".into() };
+        assert_eq!("kv:get".parse(), Ok(target));
+        // The first colon counts: an id has none, and a command might.
+        let target = Target { plugin: "kv".into(), command: "a:b".into() };
+        assert_eq!("kv:a:b".parse(), Ok(target));
+        for bad in ["", "kv", "kv:", ":get", ":"] {
+            assert!(bad.parse::<Target>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn common_options_stand_anywhere() {
+        for line in ["host-app --json list", "host-app list --json"] {
+            let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
+            assert!(arguments.common.json, "{line}");
+        }
+    }
+
+    #[test]
+    fn arguments_may_be_a_dash_or_a_negative_number() {
+        for given in ["-", "-5", "@file", "{}"] {
+            let arguments =
+                Arguments::try_parse_from(["host-app", "call", "a:b", given, "--raw"]).unwrap();
+            let Command::Call { arguments, raw, .. } = arguments.command else { panic!() };
+            assert_eq!((arguments.as_str(), raw), (given, true));
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The commands, one file each.
+
+mod call;
+mod change;
+mod check;
+mod completions;
+mod doctor;
+mod inspect;
+mod list;
+mod quarantine;
+mod run;
+
+use crate::args::{Arguments, Command};
+use crate::control::Action;
+use crate::exit::{Exit, Failure};
+use crate::terminal::Output;
+
+pub fn execute(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
+    let Arguments { common, command } = arguments;
+    match command {
+        Command::Run => run::run(&common, output),
+        Command::List { refused, alone } => list::run(&common, refused, alone.alone, output),
+        Command::Inspect { what, verbose, alone } => {
+            inspect::run(&common, &what, verbose, alone.alone, output)
+        }
+        Command::Call { target, arguments, raw, field, pointer, alone } => {
+            let shape = call::Shape { raw, field, pointer };
+            call::run(&common, &target, &arguments, &shape, alone.alone, output)
+        }
+        Command::Enable { id } => change::run(&common, Action::Enable, &id, output),
+        Command::Disable { id } => change::run(&common, Action::Disable, &id, output),
+        Command::Load { id } => change::run(&common, Action::Load, &id, output),
+        Command::Unload { id } => change::run(&common, Action::Unload, &id, output),
+        Command::Quarantine { action } => quarantine::run(action, output),
+        Command::Check { paths } => check::run(&common, &paths, output),
+        Command::Doctor => doctor::run(&common, output),
+        Command::Completions { shell } => completions::run(shell, output),
+    }
+}

@@ -1,0 +1,376 @@
+//! Where plugins are looked for and how they are run: flag > environment >
+//! config file > default.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use etcetera::BaseStrategy;
+use plugbay_loader::{
+    BuildError, Host, HostBuilder, HostFacts, PluginId, Probe, VerifyOptions, default_data_dir,
+    printable,
+};
+use semver::Version;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::args::Common;
+use crate::control::Place;
+use crate::exit::{Exit, Failure};
+
+/// What the variable is called that names plugins folders.
+pub const PLUGIN_PATH: &str = "PLUGBAY_PLUGIN_PATH";
+
+#[derive(Debug)]
+pub struct Settings {
+    pub folders: Vec<PathBuf>,
+    pub folders_from: Source,
+    pub socket: Place,
+    /// The config file that was read, if any.
+    pub file: Option<PathBuf>,
+    pub allow_world_writable: bool,
+    pub disabled: Vec<PluginId>,
+    probe: Probe,
+    activation_deadline: Option<Duration>,
+    drain_limit: Option<Duration>,
+    config: BTreeMap<PluginId, Value>,
+}
+
+/// Who named the plugins folders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    Flag,
+    Environment,
+    File,
+    Default,
+}
+
+impl Source {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Flag => "--plugins",
+            Self::Environment => PLUGIN_PATH,
+            Self::File => "the config file",
+            Self::Default => "the default",
+        }
+    }
+}
+
+/// What is asked of the environment, so that tests need not change it.
+#[derive(Debug, Default)]
+struct Environment {
+    plugin_path: Option<OsString>,
+    default_folder: Option<PathBuf>,
+    default_file: Option<PathBuf>,
+}
+
+/// The config file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    plugins: Option<Vec<PathBuf>>,
+    socket: Option<PathBuf>,
+    allow_world_writable: bool,
+    probe: ProbeWord,
+    activation_deadline_seconds: Option<Seconds>,
+    drain_limit_seconds: Option<Seconds>,
+    disabled: Vec<PluginId>,
+    config: BTreeMap<PluginId, toml::Table>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ProbeWord {
+    #[default]
+    IfPossible,
+    Required,
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "f64")]
+struct Seconds(Duration);
+
+impl TryFrom<f64> for Seconds {
+    type Error = String;
+
+    fn try_from(seconds: f64) -> Result<Self, String> {
+        // A year: longer is a slip of the hand, and no clock overflows.
+        match Duration::try_from_secs_f64(seconds) {
+            Ok(time) if time <= Duration::from_secs(31_536_000) => Ok(Self(time)),
+            _ => Err(format!("{seconds} is no number of seconds from 0 to 31536000")),
+        }
+    }
+}
+
+impl Settings {
+    pub fn read(common: &Common) -> Result<Self, Failure> {
+        let environment = Environment {
+            plugin_path: env::var_os(PLUGIN_PATH),
+            default_folder: default_data_dir().map(|dir| dir.join("plugins")),
+            default_file: default_file(),
+        };
+        Self::with(common, environment)
+    }
+
+    fn with(common: &Common, environment: Environment) -> Result<Self, Failure> {
+        let (file, path) = match (&common.config, environment.default_file) {
+            (Some(path), _) => (read(path)?, Some(path.clone())),
+            (None, Some(path)) if path.exists() => (read(&path)?, Some(path)),
+            (None, _) => (File::default(), None),
+        };
+        // `absolute` fails for the empty path only, which stays what it is.
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let base = path.as_ref().map(absolute);
+        let base = base.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+        let from_environment: Vec<PathBuf> = environment
+            .plugin_path
+            .iter()
+            .flat_map(env::split_paths)
+            .filter(|path| !path.as_os_str().is_empty())
+            .map(|path| absolute(&path))
+            .collect();
+        let (folders, folders_from) = if !common.plugins.is_empty() {
+            (common.plugins.iter().map(absolute).collect(), Source::Flag)
+        } else if !from_environment.is_empty() {
+            (from_environment, Source::Environment)
+        } else if let Some(folders) = &file.plugins {
+            (folders.iter().map(|folder| base.join(folder)).collect(), Source::File)
+        } else {
+            (vec![environment.default_folder.ok_or(BuildError::NoHome)?], Source::Default)
+        };
+        let socket = match (&common.socket, &file.socket) {
+            (Some(path), _) => Place::Named(absolute(path)),
+            (None, Some(path)) => Place::Named(base.join(path)),
+            (None, None) => Place::own(),
+        };
+        let config = file.config.into_iter().map(|(id, table)| {
+            let value = json(toml::Value::Table(table)).map_err(|number| {
+                let path = path.as_deref().map(printable).unwrap_or_default();
+                let message = format!("{path}: [config.{id}] has {number}, which JSON has not");
+                Failure::new("PB1003", Exit::Failed, message, "give the plugin another value")
+            })?;
+            Ok((id, value))
+        });
+        Ok(Self {
+            folders,
+            folders_from,
+            socket,
+            allow_world_writable: file.allow_world_writable,
+            disabled: file.disabled,
+            probe: match file.probe {
+                ProbeWord::IfPossible => Probe::IfPossible,
+                ProbeWord::Required => Probe::Required,
+                ProbeWord::Never => Probe::Never,
+            },
+            activation_deadline: file.activation_deadline_seconds.map(|seconds| seconds.0),
+            drain_limit: file.drain_limit_seconds.map(|seconds| seconds.0),
+            config: config.collect::<Result<_, Failure>>()?,
+            file: path,
+        })
+    }
+
+    /// A host as these settings have it.
+    pub fn host(&self) -> HostBuilder {
+        let mut host = Host::builder()
+            .version(version())
+            .allow_world_writable(self.allow_world_writable)
+            .probe(self.probe);
+        for folder in &self.folders {
+            host = host.plugin_dir(folder);
+        }
+        for id in &self.disabled {
+            host = host.disable(id.as_str());
+        }
+        for (id, config) in &self.config {
+            host = host.config(id.as_str(), config.clone());
+        }
+        if let Some(deadline) = self.activation_deadline {
+            host = host.activation_deadline(deadline);
+        }
+        if let Some(limit) = self.drain_limit {
+            host = host.drain_limit(limit);
+        }
+        host
+    }
+
+    /// What such a host would let pass.
+    pub fn verify_options(&self) -> VerifyOptions {
+        let mut options = VerifyOptions::default();
+        options.allow_world_writable = self.allow_world_writable;
+        options
+    }
+
+    /// What such a host is to plugins.
+    pub fn facts(&self) -> HostFacts {
+        HostFacts { version: version(), disabled: self.disabled.clone() }
+    }
+}
+
+/// This program's version, which plugins may require.
+fn version() -> Version {
+    let text = env!("CARGO_PKG_VERSION");
+    // Cargo takes no version that semver does not.
+    Version::parse(text).unwrap_or(Version::new(0, 0, 0))
+}
+
+fn default_file() -> Option<PathBuf> {
+    let base = etcetera::choose_base_strategy().ok()?;
+    Some(base.config_dir().join("plugbay").join("host.toml"))
+}
+
+fn read(path: &Path) -> Result<File, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        let message = format!("the config file {} cannot be read", printable(path));
+        let help = match error.kind() {
+            io::ErrorKind::NotFound => "name one that is there with --config, or leave it out",
+            io::ErrorKind::InvalidData => "save it as UTF-8",
+            _ => "see who may read it: ls -l",
+        };
+        Failure::io("PB1002", message, &error, help)
+    })?;
+    toml::from_str(&text).map_err(|error| {
+        let message = format!("the config file {} is wrong\n{error}", printable(path));
+        let help = "correct that line; an example: host-app run --help";
+        Failure::new("PB1003", Exit::Failed, message, help)
+    })
+}
+
+/// A date becomes its text; numbers that JSON does not have are an error.
+fn json(value: toml::Value) -> Result<Value, f64> {
+    Ok(match value {
+        toml::Value::String(text) => Value::String(text),
+        toml::Value::Integer(number) => Value::from(number),
+        toml::Value::Float(number) => {
+            Value::Number(serde_json::Number::from_f64(number).ok_or(number)?)
+        }
+        toml::Value::Boolean(truth) => Value::Bool(truth),
+        toml::Value::Datetime(date) => Value::String(date.to_string()),
+        toml::Value::Array(values) => {
+            Value::Array(values.into_iter().map(json).collect::<Result<_, _>>()?)
+        }
+        toml::Value::Table(table) => Value::Object(
+            table
+                .into_iter()
+                .map(|(key, value)| json(value).map(|value| (key, value)))
+                .collect::<Result<_, _>>()?,
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    struct Setting {
+        folder: tempfile::TempDir,
+        common: Common,
+        environment: Environment,
+    }
+
+    impl Setting {
+        fn new(file: &str) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("host.toml");
+            fs::write(&path, file).unwrap();
+            let environment = Environment {
+                plugin_path: None,
+                default_folder: Some("/default".into()),
+                default_file: Some(path),
+            };
+            Self { folder, common: Common::default(), environment }
+        }
+
+        fn read(self) -> Result<(Settings, tempfile::TempDir), Failure> {
+            Ok((Settings::with(&self.common, self.environment)?, self.folder))
+        }
+    }
+
+    fn paths(texts: &[&str]) -> Vec<PathBuf> {
+        texts.iter().map(PathBuf::from).collect()
+    }
+
+    #[test]
+    fn flag_beats_environment_beats_file_beats_default() {
+        let file = "plugins = ['/file', 'near']";
+        let mut setting = Setting::new(file);
+        setting.common.plugins = paths(&["/flag"]);
+        setting.environment.plugin_path = Some("/environment".into());
+        let (settings, _folder) = setting.read().unwrap();
+        assert_eq!((settings.folders, settings.folders_from), (paths(&["/flag"]), Source::Flag));
+
+        let mut setting = Setting::new(file);
+        setting.environment.plugin_path = Some("/one::/two".into());
+        let (settings, _folder) = setting.read().unwrap();
+        assert_eq!(settings.folders, paths(&["/one", "/two"]));
+
+        let (settings, folder) = Setting::new(file).read().unwrap();
+        assert_eq!(settings.folders, [PathBuf::from("/file"), folder.path().join("near")]);
+
+        let mut setting = Setting::new("");
+        setting.environment.plugin_path = Some("".into());
+        let (settings, _folder) = setting.read().unwrap();
+        assert_eq!(settings.folders, paths(&["/default"]));
+        assert_eq!(settings.folders_from, Source::Default);
+    }
+
+    #[test]
+    fn the_flag_beats_the_file_for_the_socket() {
+        let (settings, folder) = Setting::new("socket = 'here.sock'").read().unwrap();
+        assert_eq!(settings.socket.path(), folder.path().join("here.sock"));
+        let mut setting = Setting::new("socket = 'here.sock'");
+        setting.common.socket = Some("/there.sock".into());
+        let (settings, _folder) = setting.read().unwrap();
+        assert_eq!(settings.socket.path(), Path::new("/there.sock"));
+    }
+
+    #[test]
+    fn a_plugins_configuration_becomes_json() {
+        let text = "[config.kv]\nlimit = 3\nsince = 2026-01-02\nratio = 0.5\nlist = [true, 'a']\n";
+        let (settings, _folder) = Setting::new(text).read().unwrap();
+        let config = settings.config.get("kv").unwrap();
+        let expected =
+            json!({ "limit": 3, "since": "2026-01-02", "ratio": 0.5, "list": [true, "a"] });
+        assert_eq!(*config, expected);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        let failure = |text: &str| Setting::new(text).read().unwrap_err();
+        for (text, words) in [
+            (
+                "plugins = []\nplugin = ['x']",
+                &["line 2", "unknown field `plugin`", "`plugins`"][..],
+            ),
+            ("disabled = ['Bad Id']", &["line 1", "no plugin id"]),
+            ("[config.'../x']", &["line 1", "no plugin id"]),
+            ("probe = 'sometimes'", &["line 1", "`if-possible`"]),
+            ("drain_limit_seconds = -1", &["line 1", "seconds"]),
+            ("drain_limit_seconds = nan", &["line 1", "seconds"]),
+            ("[config.a]\nx = inf", &["[config.a]", "inf"]),
+        ] {
+            let failure = failure(text);
+            assert_eq!(failure.code, "PB1003");
+            for word in words {
+                assert!(failure.message.contains(word), "{word}: {}", failure.message);
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error_only_when_it_was_named() {
+        let mut setting = Setting::new("");
+        setting.environment.default_file = Some("/nowhere/host.toml".into());
+        assert!(setting.read().unwrap().0.file.is_none());
+        let mut setting = Setting::new("");
+        setting.common.config = Some("/nowhere/host.toml".into());
+        let failure = setting.read().unwrap_err();
+        assert_eq!((failure.code.as_str(), failure.exit), ("PB1002", Exit::NotFound));
+    }
+}

@@ -1,0 +1,241 @@
+//! Looks at libraries as a host would that is about to start, and loads none.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use plugbay_loader::manifest::Embedded;
+use plugbay_loader::{
+    BuildError, CallError, Candidate, DiscoverError, Explain, HostFacts, PluginId, ProbeError,
+    Refusal, Verdict, Verdicts, Verified, VerifyOptions, Workspace, default_cache_dir, discover,
+    discover_file, manifest_in, printable, resolve, verify,
+};
+
+use crate::control::{Inspection, Overview, PluginLine, RefusedLine};
+use crate::exit::{Exit, Failure};
+use crate::settings::Settings;
+
+/// What a host of these settings would take.
+pub struct Surveyor {
+    options: VerifyOptions,
+    facts: HostFacts,
+}
+
+/// What was found.
+#[derive(Default)]
+pub struct Survey {
+    /// What could be read, those that would be refused among them, by id.
+    pub inspections: Vec<Inspection>,
+    /// All that would be refused, by path.
+    pub refused: Vec<Refusal>,
+}
+
+impl Surveyor {
+    pub fn new(settings: &Settings) -> Self {
+        Self { options: settings.verify_options(), facts: settings.facts() }
+    }
+
+    /// What a host on these folders would run.
+    pub fn folders(
+        &self,
+        folders: &[PathBuf],
+        report: impl Fn(usize, usize),
+    ) -> Result<Survey, Failure> {
+        let found = discover(folders, self.options.allow_world_writable);
+        self.judge(found.candidates, found.problems, report)
+    }
+
+    /// Whether a host on nothing but this file would run it.
+    pub fn file(&self, path: &Path) -> Result<Survey, Failure> {
+        self.judge(vec![discover_file(path)], Vec::new(), |_, _| {})
+    }
+
+    /// What a file says of itself, even where a host here would refuse it.
+    pub fn inspect(&self, path: &Path) -> Result<Inspection, Failure> {
+        let mut survey = self.file(path)?;
+        if let Some(inspection) = survey.inspections.pop() {
+            return Ok(inspection);
+        }
+        let refused = survey.refused.pop();
+        if let Some(Embedded { facts, manifest, .. }) = self.read_anyway(path) {
+            return Ok(Inspection {
+                path: printable(path),
+                size: size(path),
+                hash: None,
+                state: None,
+                generation: None,
+                calls: 0,
+                pinned: Vec::new(),
+                refused: refused.as_ref().map(RefusedLine::from),
+                facts,
+                manifest,
+            });
+        }
+        match refused {
+            Some(refusal) => Err(refusal.error.into()),
+            // Not reached: a file is read or refused.
+            None => Err(unknown(&printable(path), &Survey::default())),
+        }
+    }
+
+    /// The manifest of a library for another machine, or in an unsafe place.
+    fn read_anyway(&self, path: &Path) -> Option<Embedded> {
+        let metadata = fs::metadata(path).ok()?;
+        if !metadata.is_file() || metadata.len() > self.options.max_size {
+            return None;
+        }
+        manifest_in(fs::read(path).ok()?.as_slice()).ok()
+    }
+
+    fn judge(
+        &self,
+        candidates: Vec<Candidate>,
+        problems: Vec<DiscoverError>,
+        report: impl Fn(usize, usize),
+    ) -> Result<Survey, Failure> {
+        let cache = default_cache_dir().ok_or(BuildError::NoHome)?;
+        let copies = cache.join("check");
+        let workspace = Workspace::new(&copies)
+            .map_err(|source| BuildError::Cache { path: copies.clone(), source })?;
+        let verdicts = Verdicts::in_cache(&cache);
+
+        let mut survey = Survey::default();
+        for problem in problems {
+            let path = problem.path().to_owned();
+            survey.refused.push(Refusal::new(path, None, problem.into()));
+        }
+        let mut verified = Vec::new();
+        let total = candidates.len();
+        for (done, candidate) in candidates.into_iter().enumerate() {
+            report(done, total);
+            match verify(candidate, &workspace, &self.options) {
+                Ok(good) => {
+                    survey.inspections.push(inspection(&good));
+                    verified.push(good);
+                }
+                Err(error) => {
+                    let path = error.path().to_owned();
+                    survey.refused.push(Refusal::new(path, None, error.into()));
+                }
+            }
+        }
+        let plan = resolve(verified, &self.facts);
+        for error in plan.held_back {
+            let plugin = Some((error.id().clone(), error.version().clone()));
+            survey.refuse(Refusal::new(error.path().to_owned(), plugin, error.into()));
+        }
+        // As a host does: what it chose and cannot load has no substitute.
+        for resolved in &plan.run {
+            let chosen = resolved.verified();
+            if let Some(Verdict::Quarantined(entry)) = verdicts.get(&chosen.hash()) {
+                let plugin = (chosen.manifest().id.clone(), chosen.manifest().version.clone());
+                let error = ProbeError::StillQuarantined(entry);
+                survey.refuse(Refusal::new(chosen.path().to_owned(), Some(plugin), error.into()));
+            }
+        }
+        survey.refused.sort_by(|a, b| a.path.cmp(&b.path));
+        survey.inspections.sort_by(|a, b| a.manifest.id.cmp(&b.manifest.id));
+        Ok(survey)
+    }
+}
+
+impl Survey {
+    fn refuse(&mut self, refusal: Refusal) {
+        let path = printable(&refusal.path);
+        if let Some(inspection) = self.inspections.iter_mut().find(|seen| seen.path == path) {
+            inspection.refused = Some((&refusal).into());
+        }
+        self.refused.push(refusal);
+    }
+
+    pub fn ids(&self) -> Vec<PluginId> {
+        let mut ids: Vec<_> =
+            self.inspections.iter().map(|seen| seen.manifest.id.clone()).collect();
+        ids.dedup();
+        ids
+    }
+
+    /// Adds what another survey found.
+    pub fn extend(&mut self, other: Self) {
+        self.inspections.extend(other.inspections);
+        self.refused.extend(other.refused);
+    }
+
+    pub fn overview(&self, folders: &[PathBuf]) -> Overview {
+        let would_run = self.inspections.iter().filter(|seen| seen.refused.is_none());
+        Overview {
+            host: None,
+            folders: folders.iter().map(|folder| printable(folder)).collect(),
+            plugins: would_run.map(line).collect(),
+            refused: self.refused.iter().map(RefusedLine::from).collect(),
+            notices: Vec::new(),
+        }
+    }
+}
+
+/// That no file in the folders gives this id, and what there is instead.
+pub fn unknown(plugin: &str, survey: &Survey) -> Failure {
+    let error = CallError::UnknownPlugin { plugin: plugin.to_owned(), known: survey.ids() };
+    let missing: Vec<_> = survey
+        .refused
+        .iter()
+        .filter(|refusal| refusal.error.code().starts_with("PB01"))
+        .map(|refusal| format!("{} ({})", refusal.error, refusal.error.hint()))
+        .collect();
+    let unread = survey.refused.iter().filter(|refusal| refusal.plugin.is_none()).count();
+    let mut failure = Failure::from(error);
+    if !missing.is_empty() {
+        failure.help = missing.join("; ");
+    } else if unread > 0 {
+        failure.help.push_str(&format!(
+            "; it may be among {unread} that were refused: host-app list --refused"
+        ));
+    }
+    failure
+}
+
+/// A path that was named by hand must lead to something.
+pub fn there(path: &Path) -> Result<&Path, Failure> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Failure::new(
+            "PB1020",
+            Exit::NotFound,
+            format!("there is no file or folder {}", printable(path)),
+            "see what is there: ls; plugins are listed by: host-app list",
+        )),
+        // Of what else is wrong with it, the loader knows more.
+        _ => Ok(path),
+    }
+}
+
+fn inspection(verified: &Verified) -> Inspection {
+    Inspection {
+        path: printable(verified.path()),
+        size: size(verified.path()),
+        hash: Some(verified.hash().to_hex().to_string()),
+        state: None,
+        generation: None,
+        calls: 0,
+        pinned: Vec::new(),
+        refused: None,
+        facts: verified.facts().clone(),
+        manifest: verified.manifest().clone(),
+    }
+}
+
+fn line(seen: &Inspection) -> PluginLine {
+    PluginLine {
+        id: seen.manifest.id.to_string(),
+        version: seen.manifest.version.to_string(),
+        state: "verified".into(),
+        generation: None,
+        calls: 0,
+        pinned: Vec::new(),
+        path: seen.path.clone(),
+        hash: seen.hash.clone().unwrap_or_default(),
+        description: seen.manifest.description.clone(),
+    }
+}
+
+fn size(path: &Path) -> Option<u64> {
+    fs::metadata(path).ok().map(|metadata| metadata.len())
+}

@@ -1,0 +1,187 @@
+//! The real program, in folders of its own.
+
+// Each test binary uses its part of this.
+#![allow(dead_code)]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use plugbay_tests::{Folder, build};
+use serde_json::Value;
+
+/// Longer than anything takes that works.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A user's home, as far as host-app sees one.
+pub struct Home {
+    pub folder: Folder,
+}
+
+/// What a command said.
+pub struct Said {
+    pub exit: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Said {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}{}", self.stdout, self.stderr))
+    }
+
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert_eq!(self.exit, 0, "{}{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// It ended with this exit code, an error code and a help.
+    #[track_caller]
+    pub fn failed(self, exit: i32, code: &str) -> Self {
+        assert_eq!(self.exit, exit, "{}{}", self.stdout, self.stderr);
+        assert!(self.stderr.contains(&format!("error[{code}]: ")), "{}", self.stderr);
+        assert!(self.stderr.contains("\n  help: "), "{}", self.stderr);
+        self
+    }
+}
+
+impl Home {
+    /// Without a plugin.
+    pub fn empty() -> Self {
+        let folder = Folder::new();
+        for name in ["cache", "data", "config", "runtime"] {
+            std::fs::create_dir(folder.beside(name)).unwrap();
+        }
+        Self { folder }
+    }
+
+    /// With the fixture, which is the plugin `misbehave`.
+    pub fn new() -> Self {
+        let home = Self::empty();
+        home.folder.put(&fixture(), "misbehave.so");
+        home
+    }
+
+    /// The program with the home's plugins folder in the environment.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("host-app"));
+        command
+            .args(arguments)
+            .env("XDG_CACHE_HOME", self.folder.beside("cache"))
+            .env("XDG_DATA_HOME", self.folder.beside("data"))
+            .env("XDG_CONFIG_HOME", self.folder.beside("config"))
+            .env("XDG_RUNTIME_DIR", self.folder.beside("runtime"))
+            .env("PLUGBAY_PLUGIN_PATH", self.folder.plugins())
+            .env_remove("RUST_LOG")
+            .env_remove("RUST_BACKTRACE")
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn say(&self, arguments: &[&str]) -> Said {
+        said(&mut self.command(arguments))
+    }
+
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        self.say(&[arguments, &["--json"]].concat()).json()
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.folder.beside("runtime").join("plugbay/host.sock")
+    }
+
+    /// `host-app run`, once it listens.
+    pub fn run(&self, arguments: &[&str]) -> Running {
+        Running::start(&mut self.command(&[&["run"], arguments].concat()))
+    }
+}
+
+pub fn said(command: &mut Command) -> Said {
+    let output = command.output().unwrap();
+    Said {
+        exit: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+pub fn fixture() -> PathBuf {
+    build("plugbay-fixture-misbehave")
+}
+
+/// A running host; killed when it is dropped.
+pub struct Running {
+    pub child: Child,
+    /// What it said until it listened.
+    pub table: String,
+    lines: Receiver<String>,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut running = Self { child, table: String::new(), lines };
+        while !running.table.contains("Listening on") && !running.table.contains("\"started\"") {
+            let line = running.next_line().expect("it ended before it listened");
+            running.table.push_str(&line);
+            running.table.push('\n');
+        }
+        running
+    }
+
+    /// The next line of its output; none at its end.
+    pub fn next_line(&self) -> Option<String> {
+        self.lines.recv_timeout(PATIENCE).ok()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    /// Its exit, and what it said after it listened.
+    pub fn wait(mut self) -> (ExitStatus, String) {
+        let mut rest = String::new();
+        while let Some(line) = self.next_line() {
+            rest.push_str(&line);
+            rest.push('\n');
+        }
+        (self.child.wait().unwrap(), rest)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits for something that no event tells of.
+#[track_caller]
+pub fn until(what: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !what() {
+        assert!(start.elapsed() < PATIENCE, "it did not come");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+pub fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    Path::new("/proc/self").metadata().is_ok_and(|metadata| metadata.uid() == 0)
+}

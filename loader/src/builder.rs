@@ -1,0 +1,305 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use etcetera::BaseStrategy;
+use log::LevelFilter;
+use plugbay_interface::manifest::{InvalidPluginId, PluginId};
+use semver::Version;
+use serde_json::Value;
+
+use crate::error::{Explain, printable};
+use crate::host::Host;
+use crate::probe::{Probe, default_worker};
+use crate::report::Progress;
+use crate::snapshot::Workspace;
+use crate::unload::Ending;
+use crate::verify::VerifyOptions;
+
+/// Says how a [`Host`] is to be. Made by [`Host::builder`].
+#[must_use]
+pub struct HostBuilder {
+    options: Options,
+    cache_dir: Option<PathBuf>,
+    data_dir: Option<PathBuf>,
+    ids: Vec<String>,
+}
+
+pub(crate) type ProgressCallback = Arc<dyn Fn(Progress) + Send + Sync>;
+
+pub(crate) struct Options {
+    pub(crate) folders: Vec<PathBuf>,
+    pub(crate) version: Version,
+    pub(crate) config: BTreeMap<String, Value>,
+    pub(crate) disabled: BTreeSet<String>,
+    pub(crate) only: Option<BTreeSet<String>>,
+    pub(crate) verify: VerifyOptions,
+    pub(crate) probe: Probe,
+    pub(crate) worker: PathBuf,
+    pub(crate) probe_deadline: Duration,
+    pub(crate) activation_deadline: Duration,
+    pub(crate) drain_limit: Duration,
+    pub(crate) ending: Ending,
+    pub(crate) backtraces: bool,
+    pub(crate) log_levels: BTreeMap<String, LevelFilter>,
+    pub(crate) progress: Option<ProgressCallback>,
+    pub(crate) cache_dir: PathBuf,
+    pub(crate) data_dir: PathBuf,
+}
+
+/// Why no host could be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Something that should be a plugin's id is none.
+    #[error(transparent)]
+    Id(#[from] InvalidPluginId),
+    /// This user has no home, so there are no default folders.
+    #[error("there is no home folder, so cache and data have no place")]
+    NoHome,
+    /// The folder for private copies cannot be made.
+    #[error("the cache folder {} cannot be used", printable(.path))]
+    Cache {
+        /// The folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Plugins are told their data folder as text, and this one's path is none.
+    #[error("the data folder's path is not valid UTF-8: {}", printable(.path))]
+    DataPath {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+impl Explain for BuildError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Id(_) => "PB0901",
+            Self::NoHome => "PB0902",
+            Self::Cache { .. } => "PB0903",
+            Self::DataPath { .. } => "PB0907",
+        }
+    }
+
+    fn hint(&self) -> String {
+        match self {
+            Self::Id(_) => "correct the id in the configuration".into(),
+            Self::NoHome => "set HOME, or XDG_CACHE_HOME and XDG_DATA_HOME".into(),
+            Self::Cache { .. } => {
+                "make room there, see who may write to it, or name another with XDG_CACHE_HOME"
+                    .into()
+            }
+            Self::DataPath { .. } => "name another with XDG_DATA_HOME".into(),
+        }
+    }
+}
+
+/// `$XDG_CACHE_HOME/plugbay`, or what the platform has instead.
+pub fn default_cache_dir() -> Option<PathBuf> {
+    Some(etcetera::choose_base_strategy().ok()?.cache_dir().join("plugbay"))
+}
+
+/// `$XDG_DATA_HOME/plugbay`, or what the platform has instead.
+pub fn default_data_dir() -> Option<PathBuf> {
+    Some(etcetera::choose_base_strategy().ok()?.data_dir().join("plugbay"))
+}
+
+impl HostBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            options: Options {
+                folders: Vec::new(),
+                version: Version::new(
+                    parse(env!("CARGO_PKG_VERSION_MAJOR")),
+                    parse(env!("CARGO_PKG_VERSION_MINOR")),
+                    parse(env!("CARGO_PKG_VERSION_PATCH")),
+                ),
+                config: BTreeMap::new(),
+                disabled: BTreeSet::new(),
+                only: None,
+                verify: VerifyOptions::default(),
+                probe: Probe::default(),
+                worker: default_worker(),
+                probe_deadline: Duration::from_secs(10),
+                activation_deadline: Duration::from_secs(10),
+                drain_limit: Duration::from_secs(10),
+                ending: Ending::Keep,
+                backtraces: std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0"),
+                log_levels: BTreeMap::new(),
+                progress: None,
+                cache_dir: PathBuf::new(),
+                data_dir: PathBuf::new(),
+            },
+            cache_dir: None,
+            data_dir: None,
+            ids: Vec::new(),
+        }
+    }
+
+    /// Adds a folder to look for plugins in. The first one has precedence.
+    pub fn plugin_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.options.folders.push(folder.into());
+        self
+    }
+
+    /// The version of the host program, which plugins may require with `host`.
+    /// The loader's own where this is not called.
+    pub fn version(mut self, version: Version) -> Self {
+        self.options.version = version;
+        self
+    }
+
+    /// The configuration of one plugin; `{}` where this is not called.
+    pub fn config(mut self, id: impl Into<String>, config: Value) -> Self {
+        let id = id.into();
+        self.ids.push(id.clone());
+        self.options.config.insert(id, config);
+        self
+    }
+
+    /// Holds a plugin back, until [`Host::enable`].
+    pub fn disable(mut self, id: impl Into<String>) -> Self {
+        let id = id.into();
+        self.ids.push(id.clone());
+        self.options.disabled.insert(id);
+        self
+    }
+
+    /// Loads no other plugins than those named by this method.
+    pub fn only(mut self, id: impl Into<String>) -> Self {
+        let id = id.into();
+        self.ids.push(id.clone());
+        self.options.only.get_or_insert_default().insert(id);
+        self
+    }
+
+    /// Takes files and folders that every user of the machine may change.
+    pub fn allow_world_writable(mut self, allow: bool) -> Self {
+        self.options.verify.allow_world_writable = allow;
+        self
+    }
+
+    /// Whether libraries are first loaded in a child process.
+    pub fn probe(mut self, probe: Probe) -> Self {
+        self.options.probe = probe;
+        self
+    }
+
+    /// The worker program; `plugbay-worker` beside the host's own where this is
+    /// not called. See [`worker`](crate::worker).
+    pub fn worker(mut self, program: impl Into<PathBuf>) -> Self {
+        self.options.worker = program.into();
+        self
+    }
+
+    /// How long a library may take to load in the child process. 10 s.
+    pub fn probe_deadline(mut self, deadline: Duration) -> Self {
+        self.options.probe_deadline = deadline;
+        self
+    }
+
+    /// How long a plugin may take to activate, and to deactivate. 10 s.
+    pub fn activation_deadline(mut self, deadline: Duration) -> Self {
+        self.options.activation_deadline = deadline;
+        self
+    }
+
+    /// How long an unload waits for calls that are running. 10 s.
+    pub fn drain_limit(mut self, limit: Duration) -> Self {
+        self.options.drain_limit = limit;
+        self
+    }
+
+    /// Where private copies and verdicts are kept; [`default_cache_dir`] where
+    /// this is not called. Libraries are mapped from it, so it must not lie on a
+    /// file system mounted `noexec`.
+    pub fn cache_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.cache_dir = Some(dir.into());
+        self
+    }
+
+    /// Below which each plugin has a data folder, by its id; `data` in
+    /// [`default_data_dir`] where this is not called.
+    pub fn data_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(dir.into());
+        self
+    }
+
+    /// Whether panics come with the plugin's frames. Where this is not called:
+    /// whether `RUST_BACKTRACE` is set, and not to 0.
+    pub fn backtraces(mut self, wanted: bool) -> Self {
+        self.options.backtraces = wanted;
+        self
+    }
+
+    /// The most verbose level taken from a plugin's log macros. Where this is
+    /// not called, the host's logger is asked for the target named as the plugin.
+    pub fn log_level(mut self, id: impl Into<String>, level: LevelFilter) -> Self {
+        let id = id.into();
+        self.ids.push(id.clone());
+        self.options.log_levels.insert(id, level);
+        self
+    }
+
+    /// Is called while a start goes on, from its threads.
+    pub fn on_progress(mut self, callback: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        self.options.progress = Some(Arc::new(callback));
+        self
+    }
+
+    /// Closes the library when its plugin is unloaded, and looks whether it is
+    /// gone. Without this, the library stays mapped and is reported as pinned.
+    ///
+    /// # Safety
+    ///
+    /// A Rust library leaves things behind on the threads that ran its code,
+    /// which are called when such a thread ends. So: no thread that called the
+    /// plugin, or that the plugin started, ends after the plugin was unloaded,
+    /// or the plugin is known to leave nothing there.
+    pub unsafe fn close_on_unload(mut self) -> Self {
+        self.options.ending = Ending::Close;
+        self
+    }
+
+    /// Makes the host: a folder for private copies is made, nothing is loaded.
+    ///
+    /// # Errors
+    ///
+    /// When an id is none, or the cache folder cannot be made.
+    pub fn build(self) -> Result<Host, BuildError> {
+        let Self { mut options, cache_dir, data_dir, ids } = self;
+        for id in ids {
+            PluginId::try_from(id)?;
+        }
+        let cache_dir = cache_dir.or_else(default_cache_dir).ok_or(BuildError::NoHome)?;
+        let own_data = || default_data_dir().map(|dir| dir.join("data"));
+        let data_dir = data_dir.or_else(own_data).ok_or(BuildError::NoHome)?;
+        let live = cache_dir.join("live");
+        let workspace =
+            Workspace::new(&live).map_err(|source| BuildError::Cache { path: live, source })?;
+        options.cache_dir = cache_dir;
+        // Plugins may change the working directory; this must not move then.
+        options.data_dir = std::path::absolute(&data_dir).unwrap_or(data_dir);
+        if options.data_dir.to_str().is_none() {
+            return Err(BuildError::DataPath { path: options.data_dir });
+        }
+        Ok(Host::new(options, workspace))
+    }
+}
+
+impl fmt::Debug for HostBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostBuilder")
+            .field("folders", &self.options.folders)
+            .finish_non_exhaustive()
+    }
+}
+
+fn parse(number: &str) -> u64 {
+    number.parse().unwrap_or(0)
+}

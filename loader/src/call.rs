@@ -1,0 +1,177 @@
+use std::sync::Arc;
+
+use plugbay_interface::abi::abi_stable::std_types::{RResult, RStr};
+use plugbay_interface::code;
+use plugbay_interface::manifest::PluginId;
+use serde_json::Value;
+
+use crate::activate::Active;
+use crate::error::{Explain, Failure};
+use crate::report::{PluginState, Refusal};
+
+/// Why a call has no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// No file in the folders gives this id.
+    #[error("there is no plugin `{}`", .plugin.escape_debug())]
+    UnknownPlugin {
+        /// The id that was called.
+        plugin: String,
+        /// The ids that there are.
+        known: Vec<PluginId>,
+    },
+    /// There is one, but it does not serve.
+    #[error("the plugin `{plugin}` is {state}, so it takes no calls")]
+    NotActive {
+        /// The plugin.
+        plugin: PluginId,
+        /// What it is instead.
+        state: PluginState,
+    },
+    /// There is one, and it was refused.
+    #[error("the plugin `{plugin}` was refused: {}", .refusal.reason())]
+    Refused {
+        /// The plugin.
+        plugin: PluginId,
+        /// Why, with file and code.
+        refusal: Arc<Refusal>,
+    },
+    /// The plugin has no such command.
+    #[error("the plugin `{plugin}` has no command `{}`", .command.escape_debug())]
+    UnknownCommand {
+        /// The plugin.
+        plugin: PluginId,
+        /// The command that was called.
+        command: String,
+        /// The commands that it has.
+        known: Vec<String>,
+    },
+    /// The arguments do not fit the command.
+    #[error("`{plugin}:{command}` does not take these arguments: {failure}")]
+    Arguments {
+        /// The plugin.
+        plugin: PluginId,
+        /// The command.
+        command: String,
+        /// Which member is wrong and why.
+        failure: Box<Failure>,
+    },
+    /// The command returned an error.
+    #[error("`{plugin}:{command}` failed: {failure}")]
+    Failed {
+        /// The plugin.
+        plugin: PluginId,
+        /// The command.
+        command: String,
+        /// What it said.
+        failure: Box<Failure>,
+    },
+    /// The command panicked. The plugin goes on serving.
+    #[error("`{plugin}:{command}` panicked: {failure}")]
+    Panicked {
+        /// The plugin.
+        plugin: PluginId,
+        /// The command.
+        command: String,
+        /// What the panic said, and where.
+        failure: Box<Failure>,
+    },
+    /// The plugin gave something that is no JSON.
+    #[error("`{plugin}:{command}` gave a result that is no JSON")]
+    Result {
+        /// The plugin.
+        plugin: PluginId,
+        /// The command.
+        command: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+impl CallError {
+    /// What the plugin said, where it was the plugin that said something.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Arguments { failure, .. }
+            | Self::Failed { failure, .. }
+            | Self::Panicked { failure, .. } => Some(failure),
+            _ => None,
+        }
+    }
+}
+
+impl Explain for CallError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownPlugin { .. } => "PB0701",
+            Self::NotActive { .. } => "PB0702",
+            Self::Refused { refusal, .. } => refusal.error.code(),
+            Self::UnknownCommand { .. } => "PB0703",
+            Self::Arguments { .. } => "PB0704",
+            Self::Failed { .. } => "PB0705",
+            Self::Panicked { .. } => "PB0706",
+            Self::Result { .. } => "PB0707",
+        }
+    }
+
+    fn hint(&self) -> String {
+        match self {
+            Self::UnknownPlugin { known, .. } if known.is_empty() => {
+                "no plugin is there; put its library into a plugins folder".into()
+            }
+            Self::UnknownPlugin { known, .. } => {
+                let ids: Vec<_> = known.iter().map(PluginId::as_str).collect();
+                format!("there are: {}", ids.join(", "))
+            }
+            Self::NotActive { plugin, state } => match state {
+                PluginState::Disabled => format!("let it serve again: host-app enable {plugin}"),
+                _ => format!("let it serve again: host-app load {plugin}"),
+            },
+            Self::Refused { refusal, .. } => refusal.error.hint(),
+            Self::UnknownCommand { known, .. } if known.is_empty() => "it has no commands".into(),
+            Self::UnknownCommand { known, .. } => format!("it has: {}", known.join(", ")),
+            Self::Arguments { plugin, command, .. } => {
+                format!("see the schema of its arguments: host-app inspect {plugin} ({command})")
+            }
+            Self::Failed { .. } => "do what its message says".into(),
+            Self::Panicked { .. } | Self::Result { .. } => {
+                "a fault in the plugin: report it with the output of RUST_BACKTRACE=1".into()
+            }
+        }
+    }
+}
+
+/// Runs one command under a lease; `None` when the generation is retiring.
+pub(crate) fn call(
+    active: &Active,
+    command: &str,
+    arguments: &str,
+) -> Option<Result<Value, CallError>> {
+    let instance = active.instance.enter()?;
+    let plugin = || active.about.manifest.id.clone();
+    let command_name = || command.to_owned();
+    let outcome = match instance.call(RStr::from_str(command), RStr::from_str(arguments)) {
+        // Read here and now: the text is the plugin's, and the lease ends soon.
+        RResult::ROk(json) => serde_json::from_str(&json).map_err(|source| CallError::Result {
+            plugin: plugin(),
+            command: command_name(),
+            source,
+        }),
+        RResult::RErr(fault) => {
+            let failure = Box::new(Failure::take(fault));
+            let (plugin, command) = (plugin(), command_name());
+            Err(match (failure.panicked, failure.code.as_str()) {
+                (true, _) => CallError::Panicked { plugin, command, failure },
+                (_, code::UNKNOWN_COMMAND) => CallError::UnknownCommand {
+                    plugin,
+                    command,
+                    known: active.about.manifest.commands.keys().cloned().collect(),
+                },
+                (_, code::ARGUMENTS) => CallError::Arguments { plugin, command, failure },
+                _ => CallError::Failed { plugin, command, failure },
+            })
+        }
+    };
+    Some(outcome)
+}

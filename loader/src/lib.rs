@@ -1,0 +1,68 @@
+//! A plugins folder for a Rust program.
+//!
+//! ```no_run
+//! use plugbay_loader::{Host, interface::serde_json::json};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let host = Host::builder().plugin_dir("plugins.d").build()?;
+//! let report = host.start()?;
+//! for refusal in &report.refused {
+//!     eprintln!("{refusal}");
+//! }
+//! let html = host.call("markdown", "render", json!({ "text": "# Hi" }))?;
+//! # Ok(()) }
+//! ```
+//!
+//! A file becomes a serving plugin in stages, one module each, and each stage
+//! takes what only the stage before can make:
+//!
+//! [`discover`](discover()) → [`verify`] → [`resolve`](resolve()) → load →
+//! activate → serve → unload.
+//!
+//! Up to and including `resolve` no code of any plugin has run. Between
+//! `resolve` and `load`, a file that was never seen before is loaded once in a
+//! throw-away child process (see [`Probe`]).
+
+mod activate;
+mod backtrace;
+mod builder;
+mod call;
+mod discover;
+mod error;
+mod host;
+mod image;
+mod lease;
+mod link;
+mod load;
+mod parallel;
+mod platform;
+mod probe;
+mod report;
+mod resolve;
+mod snapshot;
+mod unload;
+mod verdicts;
+mod verify;
+pub mod worker;
+
+pub use activate::ActivateError;
+pub use builder::{BuildError, HostBuilder, default_cache_dir, default_data_dir};
+pub use call::CallError;
+pub use discover::{Candidate, DiscoverError, Discovered, discover, discover_file};
+pub use error::{Error, Explain, Failure, printable};
+pub use host::{Host, LoadPluginError, StartError};
+pub use image::{Found, manifest_in};
+pub use load::LoadError;
+pub use probe::{Probe, ProbeError};
+pub use report::{
+    Notice, Phase, PluginState, PluginStatus, Progress, Refusal, StartReport, full_message,
+};
+pub use resolve::{HostFacts, Plan, ResolveError, Resolved, resolve};
+pub use snapshot::Workspace;
+pub use unload::{Pin, UnloadError, Unloaded};
+pub use verdicts::{QuarantineEntry, Verdict, Verdicts};
+pub use verify::{ImageError, Verified, VerifyError, VerifyOptions, verify};
+
+/// The interface crate: what plugins are written against.
+pub use plugbay_interface as interface;
+pub use plugbay_interface::manifest::{self, Manifest, PluginId};

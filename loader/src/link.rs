@@ -1,0 +1,90 @@
+//! The host as one generation of a plugin sees it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+use log::{Level, LevelFilter, Metadata, Record};
+use parking_lot::Mutex;
+use plugbay_interface::abi::abi_stable::sabi_trait::TD_Opaque;
+use plugbay_interface::abi::abi_stable::std_types::{ROption, RString};
+use plugbay_interface::abi::{HostBox, HostSide, HostSide_TO, LogRecord, SavedState};
+use plugbay_interface::manifest::PluginId;
+
+/// What a generation is told.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) id: PluginId,
+    pub(crate) generation: u64,
+    pub(crate) data_dir: PathBuf,
+    /// JSON.
+    pub(crate) configuration: String,
+    pub(crate) state: Mutex<Option<SavedState>>,
+    pub(crate) wants_backtraces: bool,
+    pub(crate) log_level: LevelFilter,
+}
+
+impl Link {
+    pub(crate) fn into_box(self) -> HostBox {
+        HostSide_TO::from_value(self, TD_Opaque)
+    }
+}
+
+/// None of these panics: a panic in a method of this kind ends the process.
+impl HostSide for Link {
+    fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    fn data_dir(&self) -> RString {
+        self.data_dir.to_string_lossy().into_owned().into()
+    }
+
+    fn configuration(&self) -> RString {
+        self.configuration.as_str().into()
+    }
+
+    fn take_state(&self) -> ROption<SavedState> {
+        self.state.lock().take().into()
+    }
+
+    fn wants_backtraces(&self) -> bool {
+        self.wants_backtraces
+    }
+
+    fn log_level(&self) -> u8 {
+        self.log_level as u8
+    }
+
+    fn log(&self, record: LogRecord<'_>) {
+        let Some(level) = Level::iter().nth(usize::from(record.level).wrapping_sub(1)) else {
+            return;
+        };
+        let file = Some(record.file.as_str()).filter(|file| !file.is_empty());
+        let line = Some(record.line).filter(|line| *line > 0);
+        // The logger is the host's own code, and may be wrong as well.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            log::logger().log(
+                &Record::builder()
+                    .level(level)
+                    .target(self.id.as_str())
+                    .module_path(Some(record.target.as_str()))
+                    .file(file)
+                    .line(line)
+                    .args(format_args!("{}", record.message))
+                    .build(),
+            );
+        }));
+    }
+}
+
+/// The most verbose level that the host's logger takes from this target.
+pub(crate) fn level_for(target: &str) -> LevelFilter {
+    let wanted = |level: Level| {
+        level <= log::max_level()
+            && log::logger().enabled(&Metadata::builder().level(level).target(target).build())
+    };
+    Level::iter()
+        .filter(|level| wanted(*level))
+        .max()
+        .map_or(LevelFilter::Off, |l| l.to_level_filter())
+}

@@ -1,0 +1,216 @@
+//! What a host tells its author.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use plugbay_interface::manifest::{Facts, Manifest, PluginId};
+use semver::Version;
+use serde::Serialize;
+
+use crate::error::{Error, Explain, printable};
+use crate::unload::Pin;
+use crate::verify::Verified;
+
+/// What is known of a library that passed verification.
+#[derive(Debug, Clone)]
+pub(crate) struct Loadable {
+    pub(crate) path: PathBuf,
+    pub(crate) manifest: Manifest,
+    pub(crate) facts: Facts,
+    pub(crate) hash: blake3::Hash,
+}
+
+impl Loadable {
+    pub(crate) fn of(verified: &Verified) -> Self {
+        Self {
+            path: verified.path().to_owned(),
+            manifest: verified.manifest().clone(),
+            facts: verified.facts().clone(),
+            hash: verified.hash(),
+        }
+    }
+}
+
+/// What a start brought.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct StartReport {
+    /// The plugins that serve, by id.
+    pub active: Vec<PluginStatus>,
+    /// The files and folders that do not, and why.
+    pub refused: Vec<Arc<Refusal>>,
+    /// What else should be known.
+    pub notices: Vec<Notice>,
+}
+
+/// A file or folder that does not serve, and why.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Which plugin, in which version, where it could be read.
+    pub plugin: Option<(PluginId, Version)>,
+    /// Why.
+    pub error: Error,
+}
+
+impl Refusal {
+    /// For programs that judge files themselves, with [`verify`](crate::verify)
+    /// and [`resolve`](crate::resolve()).
+    pub fn new(
+        path: impl Into<PathBuf>,
+        plugin: Option<(PluginId, Version)>,
+        error: Error,
+    ) -> Self {
+        Self { path: path.into(), plugin, error }
+    }
+
+    pub(crate) fn of(known: &Loadable, error: impl Into<Error>) -> Self {
+        let Manifest { id, version, .. } = &known.manifest;
+        Self {
+            path: known.path.clone(),
+            plugin: Some((id.clone(), version.clone())),
+            error: error.into(),
+        }
+    }
+
+    /// The reason without the path, which [`path`](Self::path) has.
+    pub fn reason(&self) -> String {
+        let whole = full_message(&self.error);
+        let path = printable(&self.path);
+        match whole.strip_prefix(&path) {
+            Some(rest) => {
+                let rest = rest.trim_start();
+                // `path: reason`, or `path (id version): reason`.
+                let rest =
+                    rest.strip_prefix('(').and_then(|r| r.split_once("): ")).map_or(rest, |r| r.1);
+                rest.trim_start_matches(": ").to_owned()
+            }
+            None => whole,
+        }
+    }
+}
+
+/// File, plugin, reason, code and what to do, in three lines at most.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", printable(&self.path))?;
+        if let Some((id, version)) = &self.plugin {
+            write!(f, " ({id} {version})")?;
+        }
+        write!(f, "\n  {}: {}", self.error.code(), self.reason())?;
+        write!(f, "\n  help: {}", self.error.hint())
+    }
+}
+
+/// An error with its sources, on one line.
+pub fn full_message(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let said = source.to_string();
+        // A transparent wrapper, or a message that quotes its source.
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = source.source();
+    }
+    text
+}
+
+/// Something that is no refusal, and that one should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// New libraries were loaded without being tried in a child process first.
+    Unprobed {
+        /// Where the worker program was looked for.
+        worker: PathBuf,
+    },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unprobed { worker } => write!(
+                f,
+                "libraries are loaded without being tried in a child process first: there is no \
+                 worker program at {}",
+                printable(worker)
+            ),
+        }
+    }
+}
+
+/// Where a plugin stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PluginState {
+    /// It serves.
+    Active,
+    /// Its calls come to an end; it takes no new ones.
+    Retiring,
+    /// It was unloaded by hand.
+    Unloaded,
+    /// It was disabled by hand.
+    Disabled,
+}
+
+impl fmt::Display for PluginState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Active => "active",
+            Self::Retiring => "being unloaded",
+            Self::Unloaded => "unloaded",
+            Self::Disabled => "disabled",
+        })
+    }
+}
+
+/// What a host knows of one plugin now.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct PluginStatus {
+    /// The file in the plugins folder.
+    pub path: PathBuf,
+    /// Where it stands.
+    pub state: PluginState,
+    /// The generation that serves, or the last one that did.
+    pub generation: u64,
+    /// Calls that are running now.
+    pub calls: u64,
+    /// Why libraries of earlier generations are still in memory: generation and reason.
+    pub pinned: Vec<(u64, Pin)>,
+    /// The BLAKE3 hash of the file, in hex.
+    pub hash: String,
+    /// How it was built.
+    pub facts: Facts,
+    /// What it says of itself.
+    pub manifest: Manifest,
+}
+
+/// How far a start is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// What is being done.
+    pub phase: Phase,
+    /// How many are done.
+    pub done: usize,
+    /// Of how many.
+    pub total: usize,
+}
+
+/// What a start is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Reading, checking and copying files.
+    Verify,
+    /// Loading and activating plugins.
+    Load,
+}

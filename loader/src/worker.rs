@@ -1,0 +1,112 @@
+//! The other end of [`Probe`](crate::Probe): a small process that loads
+//! libraries in forked children, so that this host need not be the first.
+//!
+//! `plugbay-worker` is nothing but [`run`]. A host that ships as one binary can
+//! be its own worker: it calls [`run`] when its arguments say so, before it
+//! starts any thread, and names itself with
+//! [`HostBuilder::worker`](crate::HostBuilder::worker).
+
+use std::ffi::OsStr;
+use std::io::{self, BufRead, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::load::{self, LoadError};
+use crate::platform::{self, ChildEnd};
+
+/// The argument with which a worker is started.
+pub const ARGUMENT: &str = "--plugbay-worker";
+
+/// One request; a line of JSON on the worker's stdin.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Request {
+    /// The path's bytes, as the operating system has them.
+    path: Vec<u8>,
+    deadline_ms: u64,
+}
+
+/// One answer; a line of JSON on the worker's stdout.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Answer {
+    /// The child loaded it and lived on.
+    Loaded,
+    /// The child was refused, and lived on.
+    Refused(LoadError),
+    /// The child was ended by a signal.
+    Crashed { signal: String, said: String },
+    /// The child was ended by the library's own code.
+    Exited { code: i32, said: String },
+    /// The child did not come back in time.
+    Hung { said: String },
+    /// The worker itself could not do it.
+    Failed { said: String },
+}
+
+impl Request {
+    pub(crate) fn new(path: &Path, deadline: Duration) -> Self {
+        let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+        Self { path: path.as_os_str().as_encoded_bytes().to_vec(), deadline_ms }
+    }
+
+    #[cfg(unix)]
+    fn path(&self) -> PathBuf {
+        use std::os::unix::ffi::OsStrExt;
+        PathBuf::from(OsStr::from_bytes(&self.path))
+    }
+}
+
+/// Serves requests from stdin on stdout until stdin ends.
+///
+/// # Errors
+///
+/// When stdin or stdout break.
+///
+/// # Safety
+///
+/// The process has only the calling thread, and starts no other before this
+/// returns: each request is served in a forked child.
+pub unsafe fn run() -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    for line in io::stdin().lock().lines() {
+        let answer = match serde_json::from_str::<Request>(&line?) {
+            // SAFETY: the caller's promise.
+            Ok(request) => unsafe { serve(&request) },
+            Err(error) => Answer::Failed { said: format!("no request: {error}") },
+        };
+        serde_json::to_writer(&mut stdout, &answer)?;
+        stdout.write_all(b"\n")?;
+        stdout.flush()?;
+    }
+    Ok(())
+}
+
+/// # Safety
+///
+/// As for [`run`].
+unsafe fn serve(request: &Request) -> Answer {
+    let path = request.path();
+    let load = || {
+        // SAFETY: this is the child process whose end is what the probe is for;
+        // the library stays mapped until then.
+        let outcome = unsafe { load::open_root(&path) }.map(drop);
+        serde_json::to_vec(&outcome).unwrap_or_default()
+    };
+    // SAFETY: the caller's promise.
+    let end = unsafe { platform::run_in_child(Duration::from_millis(request.deadline_ms), load) };
+    match end {
+        Ok(ChildEnd::Finished(bytes)) => match serde_json::from_slice(&bytes) {
+            Ok(Ok(())) => Answer::Loaded,
+            Ok(Err(error)) => Answer::Refused(error),
+            Err(error) => Answer::Failed { said: format!("no result: {error}") },
+        },
+        Ok(ChildEnd::Died { status, said }) => match platform::signal_name(status) {
+            Some(signal) => Answer::Crashed { signal, said },
+            None => Answer::Exited { code: status.code().unwrap_or(-1), said },
+        },
+        Ok(ChildEnd::Hung { said }) => Answer::Hung { said },
+        Err(error) => Answer::Failed { said: error.to_string() },
+    }
+}

@@ -1,0 +1,147 @@
+use std::collections::BTreeMap;
+
+use jaq_core::{Ctx, Exn, Vars};
+use plugbay_interface::prelude::*;
+use plugbay_interface::serde::Deserialize;
+
+use crate::cache::Cache;
+use crate::compile::{compiled, variables};
+use crate::config::Config;
+use crate::json::{Fault, Json, Unwritable, to_value};
+use crate::meter::{Limits, Stop, within};
+use crate::native::{Steps, Table};
+
+/// What `filter` takes.
+#[data]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    pub filter: String,
+    pub input: Value,
+    #[serde(default)]
+    pub args: BTreeMap<String, Value>,
+    pub limit: Option<usize>,
+}
+
+/// What `filter` gives.
+#[data]
+#[derive(Debug)]
+pub struct Outputs {
+    pub outputs: Vec<Value>,
+}
+
+/// Runs a filter.
+pub fn filter(request: &Request, config: &Config, cache: &Cache) -> Result<Outputs, Error> {
+    let limits = config.limits();
+    let variables = variables(request.args.keys().map(String::as_str))?;
+    within(&limits, || evaluate(request, &variables, config, cache))
+        .unwrap_or_else(|stop| Err(explain(stop, &limits)))
+}
+
+fn evaluate(
+    request: &Request,
+    variables: &[String],
+    config: &Config,
+    cache: &Cache,
+) -> Result<Outputs, Error> {
+    let compile = || compiled(&request.filter, variables);
+    let filter = cache.get(&request.filter, variables, compile).map_err(|mistakes| {
+        let lines: Vec<_> = mistakes
+            .iter()
+            .map(|mistake| format!("{}:{}: {}", mistake.line, mistake.column, mistake.message))
+            .collect();
+        Error::new("compile", format!("the filter does not compile: {}", lines.join("; ")))
+    })?;
+    let mut values = Vec::with_capacity(request.args.len());
+    for value in request.args.values() {
+        values.push(Json::deserialize(value)?);
+    }
+    let context = Ctx::<Steps>::new(Table(&filter.lut), Vars::new(values));
+    let limit = request.limit.unwrap_or(usize::MAX);
+    let mut outputs = Vec::new();
+    if limit == 0 {
+        return Ok(Outputs { outputs });
+    }
+    for output in filter.id.run((context, Json::deserialize(&request.input)?)) {
+        match output {
+            Ok(Json { val: output, .. }) => {
+                if outputs.len() >= config.max_outputs {
+                    let message = format!(
+                        "the filter has more than {} outputs, which is `max_outputs`; ask for fewer \
+                         with `limit`, or collect them in one array",
+                        config.max_outputs
+                    );
+                    return Err(Error::new("too-many-outputs", message));
+                }
+                outputs.push(to_value(&output).map_err(|reason| unwritable(&reason))?);
+                if outputs.len() >= limit {
+                    break;
+                }
+            }
+            Err(exception) => {
+                halted(exception)?;
+                break;
+            }
+        }
+    }
+    Ok(Outputs { outputs })
+}
+
+/// `halt` ends a filter, and would end the process in a program of its own.
+fn halted(exception: Exn<'_, Json>) -> Result<(), Error> {
+    let exception = match exception.get_err() {
+        Ok(fault) => return Err(failed(fault)),
+        Err(exception) => exception,
+    };
+    match exception.get_halt() {
+        Ok(0) => Ok(()),
+        Ok(code) => Err(Error::new("halted", format!("the filter halted with code {code}"))),
+        Err(_) => Err(Error::message("the filter ended with `break` outside of its label")),
+    }
+}
+
+fn failed(fault: Fault) -> Error {
+    let message = match fault.into_val() {
+        // What `error("text")` gives, without the quotes.
+        text if jaq_std::ValT::is_utf8_str(&text) => {
+            let bytes = jaq_std::ValT::as_bytes(&text).unwrap_or_default();
+            String::from_utf8_lossy(bytes).into_owned()
+        }
+        value => format!("{value} (not a string)"),
+    };
+    Error::new("runtime", message)
+}
+
+fn unwritable(reason: &Unwritable) -> Error {
+    match reason {
+        Unwritable::TooDeep => Error::new("too-deep", "an output has more than 100 levels"),
+        Unwritable::NoJson => Error::new("runtime", "an output holds what JSON has no form for"),
+    }
+}
+
+/// A limit that was met, with what it is and how it can be moved.
+pub fn explain(stop: Stop, limits: &Limits) -> Error {
+    match stop {
+        Stop::Time => Error::new(
+            "timeout",
+            format!(
+                "the filter ran longer than {} s, which is `max_seconds`",
+                limits.time.as_secs_f64()
+            ),
+        ),
+        Stop::Memory => Error::new(
+            "memory",
+            format!(
+                "the filter needs more than {} MiB, which is `max_memory_mib`",
+                limits.memory >> 20
+            ),
+        ),
+        Stop::Calls => Error::new("too-deep", "the filter calls itself too deeply"),
+        Stop::Nesting => {
+            Error::new("too-deep", "the filter makes a value of more than 1024 levels")
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

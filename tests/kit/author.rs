@@ -1,0 +1,89 @@
+//! Crates as a plugin's author has them: outside of the workspace, with nothing
+//! but the interface to depend on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::build::{cargo, root, target};
+
+/// What stands in the README where the author's checkout of the project is.
+const CHECKOUT: &str = "../plugbay";
+
+/// A crate in a folder of its own.
+pub struct AuthorCrate {
+    dir: tempfile::TempDir,
+}
+
+impl AuthorCrate {
+    /// Writes the files. In `Cargo.toml`, `../plugbay` becomes this project.
+    pub fn new(files: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let checkout = root();
+        for (name, content) in files {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+            let content = if *name == "Cargo.toml" {
+                assert!(content.contains(CHECKOUT), "{content}");
+                content.replace(CHECKOUT, checkout.to_str().expect("UTF-8"))
+            } else {
+                (*content).to_owned()
+            };
+            fs::write(path, content).expect("written");
+        }
+        // The versions that this project is tested with.
+        fs::copy(checkout.join("Cargo.lock"), dir.path().join("Cargo.lock")).expect("copied");
+        Self { dir }
+    }
+
+    /// Runs cargo there; its exit and what it said.
+    pub fn cargo(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = Command::new(cargo())
+            .args(arguments)
+            .args(["--quiet", "--color", "never"])
+            .current_dir(self.dir.path())
+            .env("CARGO_TARGET_DIR", target().join("author"))
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_BUILD_TARGET")
+            .output()
+            .expect("cargo starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            Err(said)
+        }
+    }
+
+    /// Where cargo puts what it builds.
+    pub fn built(&self, name: &str) -> PathBuf {
+        target().join("author/debug").join(name)
+    }
+
+    /// The crate's folder.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+/// The fenced blocks of a Markdown file that follow a comment
+/// `<!-- GROUP: NAME -->`, as name and content.
+pub fn blocks(markdown: &str, group: &str) -> Vec<(String, String)> {
+    let mark = format!("<!-- {group}: ");
+    markdown
+        .split(&mark)
+        .skip(1)
+        .map(|rest| {
+            let (name, rest) = rest.split_once(" -->").expect("an end of the comment");
+            let (_, rest) = rest.split_once("```").expect("a fence");
+            let (_, rest) = rest.split_once('\n').expect("a line");
+            let (content, _) = rest.split_once("\n```").expect("an end of the fence");
+            (name.to_owned(), format!("{content}\n"))
+        })
+        .collect()
+}
+
+/// The project's README.
+pub fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).expect("a README")
+}

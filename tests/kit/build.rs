@@ -1,0 +1,101 @@
+//! Builds packages of this workspace, each once a process.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+/// The workspace's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_owned()
+}
+
+/// Where cargo puts what it builds, without the profile.
+pub(crate) fn target() -> PathBuf {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    match std::env::var_os("CARGO_BUILD_TARGET") {
+        Some(triple) => target.join(triple),
+        None => target,
+    }
+}
+
+/// The library of a package, built in the dev profile.
+pub fn build(package: &str) -> PathBuf {
+    built(package, &[], "debug")
+}
+
+/// The worker program.
+pub fn worker() -> PathBuf {
+    static ONCE: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let mut once = ONCE.lock().unwrap_or_else(PoisonError::into_inner);
+    once.get_or_insert_with(|| {
+        run(Command::new(cargo()).args([
+            "build",
+            "-q",
+            "-p",
+            "plugbay-host-app",
+            "--bin",
+            "plugbay-worker",
+        ]));
+        target().join("debug/plugbay-worker")
+    })
+    .clone()
+}
+
+/// The library of a package, built with more arguments into a profile's folder.
+pub fn built(package: &str, arguments: &[&str], profile: &str) -> PathBuf {
+    static ONCE: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
+    let mut once = ONCE.lock().unwrap_or_else(PoisonError::into_inner);
+    let key = format!("{package} {profile}");
+    once.get_or_insert_default()
+        .entry(key)
+        .or_insert_with(|| {
+            run(Command::new(cargo()).args(["build", "-q", "-p", package]).args(arguments));
+            library(&target().join(profile), package)
+        })
+        .clone()
+}
+
+/// The library of a package, built by the nightly compiler; none where that is
+/// not installed.
+pub fn build_with_nightly(package: &str) -> Option<PathBuf> {
+    let listed = Command::new("rustup").args(["toolchain", "list"]).output().ok()?;
+    if !String::from_utf8_lossy(&listed.stdout).contains("nightly") {
+        return None;
+    }
+    let folder = target().join("nightly");
+    run(Command::new("rustup")
+        .args(["run", "nightly", "cargo", "build", "-q", "-p", package, "--target-dir"])
+        .arg(&folder)
+        .env_remove("CARGO_BUILD_TARGET")
+        .env_remove("RUSTFLAGS")
+        .env_remove("RUSTC")
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .env_remove("CARGO"));
+    Some(library(&folder.join("debug"), package))
+}
+
+pub(crate) fn cargo() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// The library is called as the last word of its package.
+fn library(folder: &Path, package: &str) -> PathBuf {
+    let name = package.rsplit('-').next().unwrap_or(package);
+    folder.join(format!("lib{name}.so"))
+}
+
+fn run(command: &mut Command) {
+    let done = command.current_dir(root()).status().expect("cargo starts");
+    assert!(done.success(), "{command:?}");
+}
+
+/// Builds in the release profile what cargo's arguments name, and gives the
+/// folder that it lies in.
+pub fn release(what: &[&str]) -> PathBuf {
+    if !what.is_empty() {
+        run(Command::new(cargo()).args(["build", "-q", "--release"]).args(what));
+    }
+    target().join("release")
+}

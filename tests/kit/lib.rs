@@ -1,0 +1,110 @@
+//! What the end-to-end tests are built with: real libraries, real folders, a
+//! real host.
+//!
+//! Everything panics when it does not work: it is for tests.
+
+mod author;
+mod build;
+mod rewrite;
+
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+pub use author::{AuthorCrate, blocks, readme};
+pub use build::{build, build_with_nightly, built, release, root, worker};
+use plugbay_loader::interface::serde_json::Value;
+use plugbay_loader::{Host, HostBuilder, Probe, StartReport};
+pub use rewrite::{misdeed, with_embedded, with_section};
+use tempfile::TempDir;
+
+/// A plugins folder with the cache and data folders of one host, gone with it.
+pub struct Folder {
+    root: TempDir,
+}
+
+impl Folder {
+    /// An empty one.
+    pub fn new() -> Self {
+        let root = tempfile::Builder::new().prefix("plugbay-test-").tempdir().expect("a folder");
+        std::fs::create_dir(root.path().join("plugins")).expect("a folder");
+        Self { root }
+    }
+
+    /// The plugins folder.
+    pub fn plugins(&self) -> PathBuf {
+        self.root.path().join("plugins")
+    }
+
+    /// A path beside the plugins folder.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// Copies a file in, under a name.
+    pub fn put(&self, file: &Path, name: &str) -> PathBuf {
+        let path = self.plugins().join(name);
+        std::fs::copy(file, &path).expect("copied");
+        path
+    }
+
+    /// Writes a file, with mode 0644 whatever the umask says.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.plugins().join(name);
+        std::fs::write(&path, content).expect("written");
+        path
+    }
+
+    /// A host on this folder, with its own cache and data, that tries libraries
+    /// in a child process.
+    pub fn host(&self) -> HostBuilder {
+        Host::builder()
+            .plugin_dir(self.plugins())
+            .cache_dir(self.beside("cache"))
+            .data_dir(self.beside("data"))
+            .worker(worker())
+            .probe(Probe::Required)
+    }
+
+    /// Builds and starts [`host`](Self::host).
+    pub fn start(&self) -> (Host, StartReport) {
+        let host = self.host().build().expect("a host");
+        let report = host.start().expect("a start");
+        (host, report)
+    }
+}
+
+impl Default for Folder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A host that serves one plugin, with the folder that it lives in.
+pub struct Serving {
+    host: Host,
+    /// The folder; dropped after the host.
+    pub folder: Folder,
+}
+
+impl Deref for Serving {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        &self.host
+    }
+}
+
+/// Builds a package, puts its library into a fresh folder and starts a host
+/// there, which gives it `config`.
+pub fn serving(package: &str, config: Value) -> Serving {
+    let folder = Folder::new();
+    let library = build(package);
+    let name = library.file_name().expect("a name").to_string_lossy().into_owned();
+    folder.put(&library, &name);
+    let id = name.trim_start_matches("lib").trim_end_matches(".so").to_owned();
+    let host = folder.host().config(id, config).build().expect("a host");
+    let report = host.start().expect("a start");
+    let refused: Vec<_> = report.refused.iter().map(ToString::to_string).collect();
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
+    Serving { host, folder }
+}
