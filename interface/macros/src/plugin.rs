@@ -56,7 +56,6 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
 
         #section
 
-        #[cfg(not(test))]
         const _: () = {
             extern "C" fn construct() -> ::plugbay_interface::export::RootModuleResult {
                 ::plugbay_interface::export::root_result(
@@ -65,7 +64,10 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
             }
 
             // SAFETY: the name begins with `plugbay_`, which no other library uses.
-            #[unsafe(export_name = "plugbay_root")]
+            // Not exported from unit tests, and still there, so that nothing of
+            // the plugin counts as unused.
+            #[cfg_attr(not(test), unsafe(export_name = "plugbay_root"))]
+            #[cfg_attr(test, allow(dead_code))]
             static ROOT: ::plugbay_interface::export::LibHeader =
                 // SAFETY: `construct` returns what `root_result` made.
                 unsafe { ::plugbay_interface::export::header(construct) };
