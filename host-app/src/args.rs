@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::commands::arguments::Member;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
@@ -111,6 +112,11 @@ pub enum Command {
         /// The arguments: JSON, @FILE, or - for standard input
         #[arg(value_name = "JSON", default_value = "{}", allow_negative_numbers = true)]
         arguments: String,
+        /// Add a member to the arguments; repeatable
+        ///
+        /// NAME=TEXT and NAME=@FILE add text, NAME:=JSON and NAME:=@FILE add JSON.
+        #[arg(long = "arg", value_name = "NAME=VALUE")]
+        members: Vec<Member>,
         /// Print a result that is a string as it is, without quotes
         #[arg(long, short, conflicts_with = "json")]
         raw: bool,

@@ -144,6 +144,30 @@ fn a_call_that_runs_gets_its_answer_when_the_host_ends() {
 }
 
 #[test]
+fn an_answer_on_its_way_arrives_when_the_host_ends() {
+    let home = Home::new();
+    let host = home.run(&[]);
+    let text = "x".repeat(8 << 20);
+    let request = json!({
+        "request": "call", "plugin": "misbehave", "command": "echo",
+        "arguments": json!(text).to_string(),
+    });
+    let mut client = UnixStream::connect(home.socket()).unwrap();
+    writeln!(client, "{request}").unwrap();
+    let mut answer = vec![0];
+    client.read_exact(&mut answer).unwrap();
+    host.signal("-TERM");
+    // Far more than fits into the socket: it waits for this client.
+    assert!(!host.says_more());
+    let mut client = BufReader::new(client);
+    client.read_until(b'\n', &mut answer).unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(answer["ok"], text);
+    let (status, _) = host.wait();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
 fn a_second_signal_ends_at_once() {
     let home = Home::new();
     let host = home.run(&[]);

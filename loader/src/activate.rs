@@ -7,6 +7,7 @@ use plugbay_interface::abi::abi_stable::std_types::RResult;
 use plugbay_interface::abi::{Fault, InstanceBox};
 use plugbay_interface::manifest::PluginId;
 
+use crate::call::fault_of_the_plugin;
 use crate::error::{Explain, Failure};
 use crate::lease::Leased;
 use crate::link::Link;
@@ -82,10 +83,10 @@ impl Explain for ActivateError {
             Self::Failed { failure } if failure.code == plugbay_interface::code::CONFIG => {
                 "correct the plugin's configuration; host-app inspect shows its schema".into()
             }
-            Self::Failed { .. } => "do what its message says, then load it again".into(),
-            Self::Panicked { .. } => {
-                "a fault in the plugin: report it with the output of RUST_BACKTRACE=1".into()
+            Self::Failed { .. } => {
+                "the message is the plugin's own; mend it, then load it again".into()
             }
+            Self::Panicked { failure } => fault_of_the_plugin(failure),
             Self::Deadline { .. } => {
                 "its thread still runs and keeps it in memory; give it longer \
                  (activation_deadline), or end the host"

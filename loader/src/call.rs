@@ -134,11 +134,20 @@ impl Explain for CallError {
             Self::Arguments { plugin, command, .. } => {
                 format!("see the schema of its arguments: host-app inspect {plugin} ({command})")
             }
-            Self::Failed { .. } => "do what its message says".into(),
-            Self::Panicked { .. } | Self::Result { .. } => {
-                "a fault in the plugin: report it with the output of RUST_BACKTRACE=1".into()
-            }
+            Self::Failed { plugin, .. } => format!(
+                "the message is the plugin's own; host-app inspect {plugin} shows what it takes"
+            ),
+            Self::Panicked { failure, .. } => fault_of_the_plugin(failure),
+            Self::Result { .. } => "a fault in the plugin: report it to its authors".into(),
         }
+    }
+}
+
+pub(crate) fn fault_of_the_plugin(failure: &Failure) -> String {
+    if failure.backtrace.is_empty() {
+        "a fault in the plugin: report it to its authors, with what RUST_BACKTRACE=1 shows".into()
+    } else {
+        "a fault in the plugin: report it to its authors".into()
     }
 }
 

@@ -625,15 +625,17 @@ impl Inner {
         }
     }
 
+    /// Tells the beginning at once, and each call of what it returns as one more.
     fn counter(&self, phase: Phase, total: usize) -> impl Fn() + Sync {
-        let done = AtomicUsize::new(0);
         let callback = self.options.progress.clone();
-        move || {
-            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+        let tell = move |done| {
             if let Some(callback) = &callback {
                 callback(Progress { phase, done, total });
             }
-        }
+        };
+        tell(0);
+        let done = AtomicUsize::new(0);
+        move || tell(done.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }
 

@@ -92,6 +92,11 @@ impl Explain for LoadError {
 
     fn hint(&self) -> String {
         match self {
+            Self::Open { said } if said.contains("failed to map segment") => {
+                "the cache folder lies on a file system mounted noexec, or memory is short: \
+                 host-app doctor; name another folder with XDG_CACHE_HOME"
+                    .into()
+            }
             Self::Open { .. } => {
                 "install the library that it names, or build the plugin on a system as old as \
                  this one"

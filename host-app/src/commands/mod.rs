@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub mod arguments;
 mod call;
 mod change;
 mod check;
@@ -23,7 +24,8 @@ pub fn execute(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
         Command::Inspect { what, verbose, alone } => {
             inspect::run(&common, &what, verbose, alone.alone, output)
         }
-        Command::Call { target, arguments, raw, field, pointer, alone } => {
+        Command::Call { target, arguments, members, raw, field, pointer, alone } => {
+            let arguments = arguments::Given { word: arguments, members };
             let shape = call::Shape { raw, field, pointer };
             call::run(&common, &target, &arguments, &shape, alone.alone, output)
         }

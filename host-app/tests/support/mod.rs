@@ -148,6 +148,11 @@ impl Running {
         self.lines.recv_timeout(PATIENCE).ok()
     }
 
+    /// Whether it says something soon.
+    pub fn says_more(&self) -> bool {
+        self.lines.recv_timeout(Duration::from_millis(300)).is_ok()
+    }
+
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
