@@ -67,9 +67,14 @@ where
     }
 }
 
-/// Checks that this process can load the file as a plugin, and reads the
-/// manifest. The most general mismatch comes first.
-pub(crate) fn inspect<'data, R: ReadRef<'data>>(data: R) -> Result<Embedded, ImageError> {
+/// Checks that this process could load the file as a plugin, and reads the
+/// manifest. Loads nothing; never panics, whatever the bytes.
+///
+/// # Errors
+///
+/// The first mismatch, the most general first: format, machine, wholeness,
+/// manifest, interface, target, panic strategy, ABI root.
+pub fn inspect<'data, R: ReadRef<'data>>(data: R) -> Result<Embedded, ImageError> {
     match FileKind::parse(data).map_err(|_| not_a_library(data))? {
         FileKind::Elf64 => whole_elf::<elf::FileHeader64<Endianness>, R>(data)?,
         FileKind::Elf32 => whole_elf::<elf::FileHeader32<Endianness>, R>(data)?,

@@ -51,7 +51,7 @@ pub use call::CallError;
 pub use discover::{Candidate, DiscoverError, Discovered, discover, discover_file};
 pub use error::{Error, Explain, Failure, printable};
 pub use host::{Host, LoadPluginError, StartError};
-pub use image::{Found, manifest_in};
+pub use image::{Found, inspect, manifest_in};
 pub use load::LoadError;
 pub use probe::{Probe, ProbeError};
 pub use report::{
