@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
+use crate::abi::FaultKind;
 use crate::error::code;
 
 type Handler<P> = Box<dyn Fn(&P, &str) -> Result<String, Error> + Send + Sync>;
@@ -48,7 +49,8 @@ impl<P: 'static> Commands<P> {
     pub(crate) fn call(&self, plugin: &P, name: &str, arguments: &str) -> Result<String, Error> {
         match self.handlers.get(name) {
             Some(handler) => handler(plugin, arguments),
-            None => Err(Error::new(code::UNKNOWN_COMMAND, format!("there is no command `{name}`"))),
+            None => Err(Error::message(format!("there is no command `{name}`"))
+                .of_kind(FaultKind::UNKNOWN_COMMAND, code::UNKNOWN_COMMAND)),
         }
     }
 }
@@ -69,11 +71,14 @@ fn read_exactly<T: DeserializeOwned>(json: &str) -> Result<T, Error> {
         let path = error.path().to_string();
         let reason = without_position(error.inner());
         let message = if path == "." { reason } else { format!("`{path}`: {reason}") };
-        Error::new(code::ARGUMENTS, message)
+        Error::message(message).of_kind(FaultKind::ARGUMENTS, code::ARGUMENTS)
     })?;
     match deserializer.end() {
         Ok(()) => Ok(value),
-        Err(error) => Err(Error::new(code::ARGUMENTS, without_position(&error))),
+        Err(error) => {
+            Err(Error::message(without_position(&error))
+                .of_kind(FaultKind::ARGUMENTS, code::ARGUMENTS))
+        }
     }
 }
 

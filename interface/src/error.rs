@@ -1,6 +1,8 @@
 use std::fmt;
 use std::panic::Location;
 
+use crate::abi::FaultKind;
+
 /// The codes that the interface itself gives; a plugin is free to use others.
 pub mod code {
     /// The plugin gave no code of its own.
@@ -25,6 +27,7 @@ pub mod code {
 /// `?` turns any `std::error::Error` into one and keeps its causes; therefore
 /// this type is not a `std::error::Error` itself (as in `anyhow`).
 pub struct Error {
+    kind: FaultKind,
     code: String,
     message: String,
     causes: Vec<String>,
@@ -36,6 +39,7 @@ impl Error {
     #[track_caller]
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
+            kind: FaultKind::ERROR,
             code: code.into(),
             message: message.into(),
             causes: Vec::new(),
@@ -54,6 +58,17 @@ impl Error {
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
         self.code = code.into();
         self
+    }
+
+    /// Marks an error of the interface's own. Not by the code, which plugins are
+    /// free to use as well.
+    pub(crate) fn of_kind(mut self, kind: FaultKind, code: &str) -> Self {
+        self.kind = kind;
+        self.with_code(code)
+    }
+
+    pub(crate) fn kind(&self) -> FaultKind {
+        self.kind
     }
 
     /// Puts `message` in front; what was the message becomes the first cause.

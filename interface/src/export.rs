@@ -8,7 +8,9 @@ use abi_stable::prefix_type::WithMetadata;
 use abi_stable::std_types::{RNone, ROption, RResult, RSome, RStr, RString};
 use serde_json::Value;
 
-use crate::abi::{Fault, HostBox, Instance, Instance_TO, InstanceBox, Root, RootRef, SavedState};
+use crate::abi::{
+    Fault, FaultKind, HostBox, Instance, Instance_TO, InstanceBox, Root, RootRef, SavedState,
+};
 use crate::commands::read;
 use crate::error::code;
 use crate::guard::{guard, install_panic_hook};
@@ -68,7 +70,7 @@ impl<P: Exported> Live<P> {
     fn construct(host: &HostBox) -> Result<InstanceBox, Error> {
         let configuration = host.configuration();
         let config = read(&configuration).map_err(|error| {
-            error.context("the configuration does not fit").with_code(code::CONFIG)
+            error.context("the configuration does not fit").of_kind(FaultKind::CONFIG, code::CONFIG)
         })?;
         let raw: Value = serde_json::from_str(&configuration)?;
         let state = match host.take_state() {
@@ -83,19 +85,16 @@ impl<P: Exported> Live<P> {
 }
 
 fn read_state<P: Exported>(saved: &SavedState) -> Result<P::State, Error> {
+    let wrong = |error: Error| error.of_kind(FaultKind::STATE, code::STATE);
     if saved.version != P::STATE_VERSION {
-        return Err(Error::new(
-            code::STATE,
-            format!(
-                "the saved state has version {}, this plugin reads {}",
-                saved.version,
-                P::STATE_VERSION
-            ),
-        ));
+        return Err(wrong(Error::message(format!(
+            "the saved state has version {}, this plugin reads {}",
+            saved.version,
+            P::STATE_VERSION
+        ))));
     }
-    let text =
-        std::str::from_utf8(&saved.bytes).map_err(|e| Error::from(e).with_code(code::STATE))?;
-    read(text).map_err(|error| error.context("the saved state does not fit").with_code(code::STATE))
+    let text = std::str::from_utf8(&saved.bytes).map_err(|error| wrong(error.into()))?;
+    read(text).map_err(|error| wrong(error.context("the saved state does not fit")))
 }
 
 /// The instance that crosses. `ManuallyDrop`: a drop without `deactivate` must
@@ -118,7 +117,11 @@ impl<P: Exported> Instance for Exporter<P> {
             let bytes = serde_json::to_vec(&state).map_err(|error| {
                 Error::new(code::STATE, "the state cannot be written as JSON").caused_by(&error)
             })?;
-            Ok(RSome(SavedState { version: P::STATE_VERSION, bytes: bytes.into() }))
+            Ok(RSome(SavedState {
+                version: P::STATE_VERSION,
+                bytes: bytes.into(),
+                more: RString::new(),
+            }))
         })
     }
 

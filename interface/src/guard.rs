@@ -26,6 +26,8 @@ thread_local! {
 /// Runs `body`; an error or a panic comes out as a [`Fault`].
 pub(crate) fn guard<T>(body: impl FnOnce() -> Result<T, Error>) -> RResult<T, Fault> {
     DEPTH.set(DEPTH.get() + 1);
+    // A panic that the plugin caught itself is not this call's.
+    drop(ManuallyDrop::into_inner(LAST.replace(ManuallyDrop::new(None))));
     // The value that `body` works on is kept after a panic: `Plugin` says so.
     let outcome = catch_unwind(AssertUnwindSafe(body));
     DEPTH.set(DEPTH.get() - 1);
@@ -101,7 +103,7 @@ fn panic_fault(message: &str) -> Fault {
 
 fn fault_of(error: &Error) -> Fault {
     Fault {
-        kind: FaultKind::ERROR,
+        kind: error.kind(),
         code: error.code().into(),
         message: error.to_string().into(),
         causes: error.causes().iter().map(|cause| cause.as_str().into()).collect(),

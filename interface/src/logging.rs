@@ -53,6 +53,7 @@ impl Log for Forward {
                 message: message.as_str().into(),
                 target: record.target().into(),
                 file: record.file().unwrap_or_default().into(),
+                more: "".into(),
             });
         }
     }

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
@@ -30,13 +30,16 @@ pub(crate) struct Active {
 pub(crate) struct Mapped {
     pub(crate) library: Library,
     pub(crate) snapshot: Snapshot,
+    /// Threads of the loader's own that ran its code. Before a close they must
+    /// be gone: their thread-locals are the library's.
+    pub(crate) threads: Vec<JoinHandle<()>>,
 }
 
 impl Mapped {
     /// Leaves both as they are for the rest of the process's life.
     pub(crate) fn keep(self) {
         // A library that goes out of scope stays mapped.
-        let Self { library: _, snapshot } = self;
+        let Self { library: _, snapshot, threads: _ } = self;
         snapshot.keep();
     }
 }
@@ -107,7 +110,7 @@ pub(crate) fn activate(
 ) -> Result<Active, ActivateError> {
     let Loaded { verified, library, root } = loaded;
     let generation = link.generation;
-    let mapped = Mapped { library, snapshot: verified.into_snapshot() };
+    let mut mapped = Mapped { library, snapshot: verified.into_snapshot(), threads: Vec::new() };
     let construct = root.activate();
     let outcome = on_thread(
         &about.manifest.id,
@@ -121,14 +124,17 @@ pub(crate) fn activate(
         },
     );
     match outcome {
-        Ok(RResult::ROk(instance)) => Ok(Active {
-            about,
-            generation,
-            instance: Leased::new(instance),
-            root,
-            mapped: parking_lot::Mutex::new(Some(mapped)),
-        }),
-        Ok(RResult::RErr(fault)) => {
+        Ok((RResult::ROk(instance), thread)) => {
+            mapped.threads.push(thread);
+            Ok(Active {
+                about,
+                generation,
+                instance: Leased::new(instance),
+                root,
+                mapped: parking_lot::Mutex::new(Some(mapped)),
+            })
+        }
+        Ok((RResult::RErr(fault), _)) => {
             let error = refusal(fault);
             mapped.keep();
             Err(error)
@@ -148,17 +154,17 @@ fn refusal(fault: Fault) -> ActivateError {
     }
 }
 
-/// Runs plugin code on a thread of its own. A result that comes too late goes
-/// to `late`, on that thread.
+/// Runs plugin code on a thread of its own, which ends soon after its result. A
+/// result that comes too late goes to `late`, on that thread.
 pub(crate) fn on_thread<T: Send + 'static>(
     id: &PluginId,
     deadline: Duration,
     work: impl FnOnce() -> T + Send + 'static,
     late: impl FnOnce(T) + Send + 'static,
-) -> Result<T, ActivateError> {
+) -> Result<(T, JoinHandle<()>), ActivateError> {
     // No room in the channel: a result is either received or given back.
     let (sender, receiver) = bounded(0);
-    thread::Builder::new()
+    let thread = thread::Builder::new()
         .name(format!("plugin {id}"))
         .spawn(move || {
             if let Err(unsent) = sender.send(work()) {
@@ -166,9 +172,10 @@ pub(crate) fn on_thread<T: Send + 'static>(
             }
         })
         .map_err(ActivateError::Thread)?;
-    receiver.recv_timeout(deadline).map_err(|error| match error {
-        RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected => {
-            ActivateError::Deadline { deadline }
+    match receiver.recv_timeout(deadline) {
+        Ok(result) => Ok((result, thread)),
+        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+            Err(ActivateError::Deadline { deadline })
         }
-    })
+    }
 }

@@ -5,12 +5,23 @@
 
 use std::ffi::c_void;
 
+use crate::platform;
+
 /// One line a frame, from the panic to the plugin's entry point.
 pub(crate) fn symbolize(frames: &[u64]) -> Vec<String> {
     if frames.is_empty() {
         return Vec::new();
     }
-    let lines: Vec<_> = frames.iter().flat_map(|address| lines_of(*address)).collect();
+    // The innermost frame is the plugin's own panic hook; where another library
+    // begins, the host has called. A library without names still has addresses.
+    let Some(library) = frames.first().and_then(|address| platform::library_of(*address)) else {
+        return Vec::new();
+    };
+    let lines: Vec<_> = frames
+        .iter()
+        .take_while(|address| platform::library_of(**address) == Some(library))
+        .flat_map(|address| lines_of(*address, library))
+        .collect();
     backtrace::clear_symbol_cache();
 
     // What lies between the panic machinery and the plugin's entry point. The
@@ -33,10 +44,10 @@ pub(crate) fn symbolize(frames: &[u64]) -> Vec<String> {
 
 /// A return address points behind the call; the call is what is looked for.
 /// Inlined functions make several lines of one address.
-fn lines_of(address: u64) -> Vec<(String, String)> {
+fn lines_of(address: u64, library: u64) -> Vec<(String, String)> {
     let mut lines = Vec::new();
     backtrace::resolve((address.saturating_sub(1)) as usize as *mut c_void, |symbol| {
-        let name = symbol.name().map_or_else(|| "?".to_owned(), |name| format!("{name:#}"));
+        let Some(name) = symbol.name().map(|name| format!("{name:#}")) else { return };
         let place = match (symbol.filename(), symbol.lineno()) {
             (Some(file), Some(line)) => format!(" at {}:{line}", file.display()),
             _ => String::new(),
@@ -45,7 +56,7 @@ fn lines_of(address: u64) -> Vec<(String, String)> {
         lines.push((name, line));
     });
     if lines.is_empty() {
-        lines.push(("?".into(), format!("{address:#x}")));
+        lines.push(("?".into(), format!("{:#x} in the plugin's library", address - library)));
     }
     lines
 }

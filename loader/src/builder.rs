@@ -170,7 +170,7 @@ impl HostBuilder {
         self
     }
 
-    /// Loads no other plugins than those named by this method.
+    /// Brings up no other plugins at a start than those named by this method.
     pub fn only(mut self, id: impl Into<String>) -> Self {
         let id = id.into();
         self.ids.push(id.clone());
@@ -178,7 +178,8 @@ impl HostBuilder {
         self
     }
 
-    /// Takes files and folders that every user of the machine may change.
+    /// Takes files and folders that other users of the machine may change: those
+    /// that everyone may write to, and those of another user than this one and root.
     pub fn allow_world_writable(mut self, allow: bool) -> Self {
         self.options.verify.allow_world_writable = allow;
         self
@@ -246,7 +247,8 @@ impl HostBuilder {
         self
     }
 
-    /// Is called while a start goes on, from its threads.
+    /// Is called while a start or load goes on, from its threads. It must not
+    /// start, load, unload or stop anything of the same host.
     pub fn on_progress(mut self, callback: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         self.options.progress = Some(Arc::new(callback));
         self

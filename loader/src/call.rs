@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
+use plugbay_interface::abi::FaultKind;
 use plugbay_interface::abi::abi_stable::std_types::{RResult, RStr};
-use plugbay_interface::code;
 use plugbay_interface::manifest::PluginId;
 use serde_json::Value;
 
@@ -168,16 +168,17 @@ pub(crate) fn call(
             source,
         }),
         RResult::RErr(fault) => {
+            let kind = fault.kind;
             let failure = Box::new(Failure::take(fault));
             let (plugin, command) = (plugin(), command_name());
-            Err(match (failure.panicked, failure.code.as_str()) {
-                (true, _) => CallError::Panicked { plugin, command, failure },
-                (_, code::UNKNOWN_COMMAND) => CallError::UnknownCommand {
+            Err(match kind {
+                FaultKind::PANIC => CallError::Panicked { plugin, command, failure },
+                FaultKind::UNKNOWN_COMMAND => CallError::UnknownCommand {
                     plugin,
                     command,
                     known: active.about.manifest.commands.keys().cloned().collect(),
                 },
-                (_, code::ARGUMENTS) => CallError::Arguments { plugin, command, failure },
+                FaultKind::ARGUMENTS => CallError::Arguments { plugin, command, failure },
                 _ => CallError::Failed { plugin, command, failure },
             })
         }

@@ -1,7 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Explain, printable};
+use crate::error::{Explain, printable, quoted};
 use crate::platform;
 
 /// A file in a plugins folder whose name says library. Nothing of it was read.
@@ -58,6 +58,14 @@ pub enum DiscoverError {
         /// Its permission bits.
         mode: u32,
     },
+    /// It belongs to another user, who may put files into it.
+    #[error("the folder {} belongs to another user (uid {owner})", printable(.path))]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// The user that it belongs to.
+        owner: u32,
+    },
     /// The operating system does not let this process list it.
     #[error("the folder {} cannot be listed", printable(.path))]
     Unreadable {
@@ -75,6 +83,7 @@ impl DiscoverError {
             Self::Missing { path }
             | Self::NotAFolder { path }
             | Self::WorldWritable { path, .. }
+            | Self::Foreign { path, .. }
             | Self::Unreadable { path, .. } => path,
         }
     }
@@ -87,17 +96,25 @@ impl Explain for DiscoverError {
             Self::NotAFolder { .. } => "PB0102",
             Self::WorldWritable { .. } => "PB0103",
             Self::Unreadable { .. } => "PB0104",
+            Self::Foreign { .. } => "PB0105",
         }
     }
 
     fn hint(&self) -> String {
-        let path = printable(self.path());
+        let path = quoted(self.path()).unwrap_or_else(|| "FOLDER".into());
         match self {
-            Self::Missing { .. } => format!("make it with: mkdir -p '{path}'"),
+            Self::Missing { .. } => format!("make it with: mkdir -p {path}"),
             Self::NotAFolder { .. } => "name the folder that the plugins lie in".into(),
             Self::WorldWritable { .. } => {
-                format!("take the right away with: chmod o-w '{path}', or allow it on purpose")
+                format!(
+                    "take the right away with: chmod o-w {path}, or allow it on purpose \
+                     (allow_world_writable)"
+                )
             }
+            Self::Foreign { .. } => format!(
+                "name a folder of your own, take it over with: chown -R \"$USER\" {path}, or \
+                 allow it on purpose (allow_world_writable)"
+            ),
             Self::Unreadable { .. } => {
                 "give this user the right to read and enter the folder".into()
             }
@@ -109,9 +126,10 @@ impl Explain for DiscoverError {
 /// extension (`.so`), not hidden. Folders that come first have precedence; one
 /// that is named twice counts once. Does file I/O, opens no file.
 ///
-/// Whether a folder that everyone may write to is taken is
-/// `allow_world_writable`; a sticky one (as `/tmp`) is taken, since nobody can
-/// replace another's files in it.
+/// A folder that everyone may write to, or that belongs to another user than
+/// this one and root, is taken only with `allow_world_writable`. A sticky one (as
+/// `/tmp`) is taken: nobody can replace another's files in it, and files of other
+/// users are refused by themselves.
 pub fn discover(folders: &[PathBuf], allow_world_writable: bool) -> Discovered {
     let mut found = Discovered::default();
     let mut seen = Vec::new();
@@ -153,6 +171,11 @@ fn list(folder: &Path, allow_world_writable: bool) -> Result<Vec<PathBuf>, Disco
         && !platform::is_sticky(&metadata)
     {
         return Err(DiscoverError::WorldWritable { path: path(), mode });
+    }
+    if let Some(owner) = platform::foreign_owner(&metadata)
+        && !allow_world_writable
+    {
+        return Err(DiscoverError::Foreign { path: path(), owner });
     }
     let mut paths = Vec::new();
     for entry in folder.read_dir().map_err(unreadable)? {

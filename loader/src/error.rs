@@ -105,15 +105,15 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
+        f.write_str(&shown_text(&self.message))?;
         for cause in &self.causes {
-            write!(f, ": {cause}")?;
+            write!(f, ": {}", shown_text(cause))?;
         }
         if let Some(place) = self.place.as_ref().filter(|_| self.panicked) {
-            write!(f, " (at {place})")?;
+            write!(f, " (at {})", shown_word(place))?;
         }
         for frame in &self.backtrace {
-            write!(f, "\n    {frame}")?;
+            write!(f, "\n    {}", shown_word(frame))?;
         }
         Ok(())
     }
@@ -123,18 +123,44 @@ impl fmt::Display for Failure {
 pub fn printable(path: &Path) -> String {
     let mut shown = String::new();
     for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
-        for c in chunk.valid().chars() {
-            if c.is_control() {
-                shown.extend(c.escape_default());
-            } else {
-                shown.push(c);
-            }
-        }
+        shown.push_str(&shown_word(chunk.valid()));
         for byte in chunk.invalid() {
             shown.push_str(&format!("\\x{byte:02x}"));
         }
     }
     shown
+}
+
+/// A path as an argument for a shell; none where it cannot be typed.
+pub(crate) fn quoted(path: &Path) -> Option<String> {
+    let text = path.to_str().filter(|text| !text.chars().any(moves_the_cursor))?;
+    Some(format!("'{}'", text.replace('\'', r"'\''")))
+}
+
+/// Foreign text on one line: what would move the cursor or turn the writing
+/// around is escaped.
+pub(crate) fn shown_word(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if moves_the_cursor(c) {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// Foreign text that may have several lines: those after the first are
+/// indented, so that none looks like one of ours.
+pub(crate) fn shown_text(text: &str) -> String {
+    text.trim_end().split('\n').map(shown_word).collect::<Vec<_>>().join("\n    ")
+}
+
+/// Controls, and the marks that change the direction of writing.
+fn moves_the_cursor(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -148,5 +174,17 @@ mod tests {
         use std::os::unix::ffi::OsStrExt;
         let path = Path::new(OsStr::from_bytes(b"/a b/new\nline\x1b[31m\xff.so"));
         assert_eq!(printable(path), "/a b/new\\nline\\u{1b}[31m\\xff.so");
+        assert_eq!(quoted(path), None);
+    }
+
+    #[test]
+    fn a_hint_is_safe_to_paste() {
+        assert_eq!(quoted(Path::new("a'; rm x; 'b")).unwrap(), r"'a'\''; rm x; '\''b'");
+    }
+
+    #[test]
+    fn foreign_lines_do_not_look_like_ours() {
+        let text = "no\x1b[2J\u{202e}\n  help: run this\r\n";
+        assert_eq!(shown_text(text), "no\\u{1b}[2J\\u{202e}\n      help: run this");
     }
 }

@@ -1,8 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread;
 
 use arc_swap::ArcSwap;
 use log::LevelFilter;
@@ -179,7 +181,9 @@ impl Host {
 
     /// Searches the folders and brings up what can run. What serves already goes
     /// on as it is, so a second call only adds. Blocks until every plugin is
-    /// active or refused; independent ones are brought up in parallel.
+    /// active or refused; independent ones are brought up in parallel. As `load`,
+    /// `unload` and `stop`, not to be called from a progress callback, from a
+    /// logger, or from inside of a call: one of them runs at a time.
     ///
     /// # Errors
     ///
@@ -217,6 +221,7 @@ impl Host {
         let table = self.inner.table.load();
         table
             .get(plugin)
+            .filter(|_| !self.inner.stopped.load(Ordering::Relaxed))
             .and_then(|active| call::call(active, command, arguments))
             .unwrap_or_else(|| Err(self.inner.why_not(plugin)))
     }
@@ -246,7 +251,8 @@ impl Host {
     }
 
     /// Ends a plugin: waits for its calls, keeps its state for the next
-    /// [`load`](Host::load) in this host, deactivates it.
+    /// [`load`](Host::load) in this host, deactivates it. While it waits, new
+    /// calls of this plugin are refused; where it gives up, they are taken again.
     ///
     /// # Errors
     ///
@@ -306,8 +312,8 @@ impl Host {
     }
 
     /// Ends all plugins. Calls that come later are refused. Waits for those that
-    /// are running up to the drain limit; a plugin that is still busy then is
-    /// left as it is, with its library mapped.
+    /// are running up to the drain limit, for all plugins at the same time; one
+    /// that is still busy then is left as it is, with its library mapped.
     pub fn stop(&self) -> Vec<Result<Unloaded, UnloadError>> {
         let _changing = self.inner.changing.lock();
         self.inner.stop()
@@ -369,7 +375,7 @@ impl Inner {
             .filter(|(id, _)| table.contains_key(*id))
             .map(|(id, record)| record.status(table.get(id)))
             .collect();
-        if self.prober.goes_without() && !report.active.is_empty() {
+        if self.prober.went_without() {
             report.notices.push(Notice::Unprobed { worker: self.options.worker.clone() });
         }
         report
@@ -469,7 +475,11 @@ impl Inner {
         }
         let found = discover(&self.options.folders, self.options.verify.allow_world_writable);
         let mut candidates = found.candidates;
-        candidates.retain(|candidate| says_to_be(candidate, id));
+        // The file that it came from counts, too: it may be broken by now.
+        let last = self.known.lock().plugins.get(id).map(|record| record.about.path.clone());
+        candidates.retain(|candidate| {
+            says_to_be(candidate, id) || last.as_deref() == Some(candidate.path())
+        });
         let (wanted, refused) = self.verify(candidates);
         let mut facts = self.facts();
         facts.disabled.retain(|disabled| disabled != id);
@@ -574,10 +584,11 @@ impl Inner {
         };
         let Options { drain_limit, activation_deadline, ending, .. } = self.options;
         let (unloaded, saved) = unload::retire(&active, drain_limit, activation_deadline, ending)?;
+        // Under this lock, as several may end at once.
+        let mut known = self.known.lock();
         let mut table = HashMap::clone(&self.table.load());
         table.remove(id);
         self.table.store(Arc::new(table));
-        let mut known = self.known.lock();
         if state == PluginState::Disabled {
             known.disabled.insert(unloaded.id.clone());
         }
@@ -592,7 +603,23 @@ impl Inner {
     fn stop(&self) -> Vec<Result<Unloaded, UnloadError>> {
         self.stopped.store(true, Ordering::Release);
         let ids: Vec<_> = self.table.load().keys().cloned().collect();
-        ids.iter().map(|id| self.unload(id.as_str(), PluginState::Unloaded)).collect()
+        // All at once, so that the slow ones wait together.
+        thread::scope(|scope| {
+            let ends: Vec<_> = ids
+                .iter()
+                .map(|id| {
+                    let end = || self.unload(id.as_str(), PluginState::Unloaded);
+                    let thread = thread::Builder::new().name("plugbay-stop".into());
+                    thread.spawn_scoped(scope, end).map_err(|_| end())
+                })
+                .collect();
+            ends.into_iter()
+                .map(|ended| match ended {
+                    Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                    Err(ended) => ended,
+                })
+                .collect()
+        })
     }
 
     /// Why a call found nobody.

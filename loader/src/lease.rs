@@ -80,7 +80,8 @@ impl<T> Leased<T> {
     /// Gives the number of leases and opens the door again when they are not
     /// back in time; `Err(0)` when another thread has taken the value.
     pub(crate) fn take(&self, limit: Duration) -> Result<T, u64> {
-        let end = Instant::now() + limit;
+        // None: for ever.
+        let end = Instant::now().checked_add(limit);
         let mut taking = self.taking.lock();
         if self.word.fetch_or(CLOSED, Ordering::AcqRel) & CLOSED != 0 {
             return Err(0);
@@ -90,7 +91,14 @@ impl<T> Leased<T> {
             if leases == 0 {
                 break;
             }
-            if self.left.wait_until(&mut taking, end).timed_out() {
+            let timed_out = match end {
+                Some(end) => self.left.wait_until(&mut taking, end).timed_out(),
+                None => {
+                    self.left.wait(&mut taking);
+                    false
+                }
+            };
+            if timed_out {
                 let leases = self.word.load(Ordering::Acquire) & !CLOSED;
                 if leases == 0 {
                     break;

@@ -12,7 +12,7 @@ use plugbay_interface::abi::{ROOT_SYMBOL, RootRef};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Explain;
+use crate::error::{Explain, shown_word};
 use crate::platform::Library;
 use crate::probe::Probed;
 use crate::resolve::Resolved;
@@ -31,7 +31,7 @@ pub(crate) struct Loaded {
 #[non_exhaustive]
 pub enum LoadError {
     /// The dynamic linker refused it.
-    #[error("the system's loader refused it: {said}")]
+    #[error("the system's loader refused it: {}", shown_word(.said))]
     Open {
         /// What it said.
         said: String,
@@ -43,7 +43,7 @@ pub enum LoadError {
     #[error("built with another abi_stable than this host (0.11)")]
     AbiStable,
     /// The root's version is no version, or another major one.
-    #[error("the ABI root has version {found}, this host has {expected}")]
+    #[error("the ABI root has version {}, this host has {expected}", shown_word(.found))]
     Version {
         /// The host's interface.
         expected: String,
@@ -61,7 +61,7 @@ pub enum LoadError {
         details: String,
     },
     /// The root's constructor failed.
-    #[error("its ABI root cannot be made: {said}")]
+    #[error("its ABI root cannot be made: {}", shown_word(.said))]
     Construct {
         /// What went wrong.
         said: String,

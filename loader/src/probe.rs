@@ -1,13 +1,16 @@
 //! Loading a library for the first time is done by somebody else.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::error::Explain;
+use crate::error::{Explain, printable, shown_word};
 use crate::load::LoadError;
 use crate::platform;
 use crate::verdicts::{QuarantineEntry, Verdict, Verdicts};
@@ -33,23 +36,23 @@ pub enum Probe {
 #[non_exhaustive]
 pub enum ProbeError {
     /// Loading it ended the child process.
-    #[error("{}; it is quarantined now", .0.reason)]
+    #[error("{}; it is quarantined now", shown_word(&.0.reason))]
     Quarantined(QuarantineEntry),
     /// It did so before.
-    #[error("it is quarantined: {}", .0.reason)]
+    #[error("it is quarantined: {}", shown_word(&.0.reason))]
     StillQuarantined(QuarantineEntry),
     /// The child process was refused by the system or the ABI, like this one
     /// would be.
     #[error(transparent)]
     Load(LoadError),
     /// There is no worker, and the host wants one.
-    #[error("it was never loaded before, and there is no worker program to try it in: {}", .worker.display())]
+    #[error("it was never loaded before, and there is no worker program to try it in: {}", printable(.worker))]
     NoWorker {
         /// Where it was looked for.
         worker: PathBuf,
     },
     /// The worker itself failed.
-    #[error("the worker program could not try it: {said}")]
+    #[error("the worker program could not try it: {}", shown_word(.said))]
     Worker {
         /// What went wrong.
         said: String,
@@ -72,7 +75,7 @@ impl Explain for ProbeError {
             Self::Quarantined(entry) | Self::StillQuarantined(entry) => format!(
                 "mend the plugin (a changed file is tried anew), or let this one try again with: \
                  host-app quarantine clear {}",
-                &entry.hash[..12.min(entry.hash.len())]
+                entry.hash.get(..12).unwrap_or("ID")
             ),
             Self::Load(error) => error.hint(),
             Self::NoWorker { .. } => "put plugbay-worker beside the host's program".into(),
@@ -89,11 +92,13 @@ pub(crate) struct Probed(());
 #[derive(Debug)]
 pub(crate) struct Prober {
     mode: Probe,
-    worker: Option<PathBuf>,
+    worker: PathBuf,
     deadline: Duration,
     verdicts: Verdicts,
     /// Workers that wait for the next request.
     idle: Mutex<Vec<Worker>>,
+    /// Whether a library was let through that nobody had tried.
+    untried: AtomicBool,
 }
 
 impl Prober {
@@ -103,16 +108,17 @@ impl Prober {
         deadline: Duration,
         verdicts: Verdicts,
     ) -> Self {
-        let worker = Some(worker).filter(|path| path.is_file());
-        Self { mode, worker, deadline, verdicts, idle: Mutex::default() }
+        let (idle, untried) = (Mutex::default(), AtomicBool::new(false));
+        Self { mode, worker, deadline, verdicts, idle, untried }
     }
 
-    /// Whether new libraries are loaded without being tried.
-    pub(crate) fn goes_without(&self) -> bool {
-        self.mode == Probe::IfPossible && self.worker.is_none()
+    /// Whether libraries were let through untried, because there is no worker.
+    pub(crate) fn went_without(&self) -> bool {
+        self.untried.load(Ordering::Relaxed)
     }
 
-    /// Blocks at most for the deadline, besides file I/O and starting a process.
+    /// Blocks at most for the deadline and [`GRACE`], besides file I/O and
+    /// starting a process.
     pub(crate) fn probe(&self, verified: &Verified) -> Result<Probed, ProbeError> {
         let hash = verified.hash();
         // A quarantine holds even where nothing is tried.
@@ -121,12 +127,14 @@ impl Prober {
             Some(Verdict::Quarantined(entry)) => return Err(ProbeError::StillQuarantined(entry)),
             None => {}
         }
-        let program = match (&self.worker, self.mode) {
-            (_, Probe::Never) | (None, Probe::IfPossible) => return Ok(Probed(())),
-            (None, Probe::Required) => {
-                return Err(ProbeError::NoWorker { worker: default_worker() });
+        let program = match self.mode {
+            Probe::Never => return Ok(Probed(())),
+            _ if self.worker.is_file() => &self.worker,
+            Probe::Required => return Err(ProbeError::NoWorker { worker: self.worker.clone() }),
+            Probe::IfPossible => {
+                self.untried.store(true, Ordering::Relaxed);
+                return Ok(Probed(()));
             }
-            (Some(program), _) => program,
         };
         let reason = match self.ask(program, verified.copy_path())? {
             Answer::Loaded => {
@@ -137,11 +145,17 @@ impl Prober {
             }
             Answer::Refused(error) => return Err(ProbeError::Load(error)),
             Answer::Failed { said } => return Err(ProbeError::Worker { said }),
+            Answer::Hello => return Err(ProbeError::Worker { said: "an odd answer".into() }),
             Answer::Crashed { signal, said } => {
                 with_words(format!("loading it ended the test process with {signal}"), &said)
             }
             Answer::Exited { code, said } => {
                 with_words(format!("loading it made the test process exit with code {code}"), &said)
+            }
+            Answer::Silenced { said } => {
+                format!(
+                    "loading it ended or stopped the process that watches the test process: {said}"
+                )
             }
             Answer::Hung { said } => with_words(
                 format!("loading it did not come to an end within {:?}", self.deadline),
@@ -162,20 +176,31 @@ impl Prober {
             said: format!("{}: {error}", program.display()),
         };
         let request = Request::new(library, self.deadline);
+        let limit = self.deadline.saturating_add(GRACE);
         let idle = self.idle.lock().pop();
         if let Some(mut worker) = idle
-            && let Ok(answer) = worker.ask(&request)
+            && let Ok(answer) = worker.ask(&request, limit)
         {
             self.idle.lock().push(worker);
             return Ok(answer);
         }
-        // None was there, or somebody has ended it since it answered last.
+        // None was there, or somebody has ended it since it answered last, or
+        // the library has: a new worker tells.
         let mut worker = Worker::start(program).map_err(failed)?;
-        let answer = worker.ask(&request).map_err(failed)?;
-        self.idle.lock().push(worker);
-        Ok(answer)
+        worker.greet().map_err(failed)?;
+        match worker.ask(&request, limit) {
+            Ok(answer) => {
+                self.idle.lock().push(worker);
+                Ok(answer)
+            }
+            // It had answered a moment ago, so it is the library's doing.
+            Err(error) => Ok(Answer::Silenced { said: error.to_string() }),
+        }
     }
 }
+
+/// How much longer than the deadline an answer may take on a busy machine.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// The worker program's place where the host names none: beside the host's own.
 pub(crate) fn default_worker() -> PathBuf {
@@ -198,38 +223,51 @@ fn with_words(reason: String, said: &str) -> String {
 #[derive(Debug)]
 struct Worker {
     child: Child,
-    requests: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    /// Its stdin and stdout. A socket and not two pipes: it has time limits,
+    /// and writing to a process that has ended raises no signal.
+    line: BufReader<UnixStream>,
 }
 
 impl Worker {
     fn start(program: &Path) -> io::Result<Self> {
+        let (ours, theirs) = UnixStream::pair()?;
         let mut command = Command::new(program);
-        command.arg(worker::ARGUMENT).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .arg(worker::ARGUMENT)
+            .stdin(OwnedFd::from(theirs.try_clone()?))
+            .stdout(OwnedFd::from(theirs));
         // A Ctrl-C at the terminal is for the host, which ends its workers.
         platform::in_a_group_of_its_own(&mut command);
-        let mut child = command.spawn()?;
-        let requests = child.stdin.take();
-        let answers = child.stdout.take().ok_or_else(|| io::Error::other("it has no stdout"))?;
-        Ok(Self { child, requests, answers: BufReader::new(answers) })
+        Ok(Self { child: command.spawn()?, line: BufReader::new(ours) })
     }
 
-    fn ask(&mut self, request: &Request) -> io::Result<Answer> {
-        let requests = self.requests.as_mut().ok_or_else(|| io::Error::other("it has no stdin"))?;
+    /// Sees that it is a worker and runs.
+    fn greet(&mut self) -> io::Result<()> {
+        match self.ask(&Request::hello(), GRACE)? {
+            Answer::Hello => Ok(()),
+            other => Err(io::Error::other(format!("an odd answer: {other:?}"))),
+        }
+    }
+
+    fn ask(&mut self, request: &Request, limit: Duration) -> io::Result<Answer> {
         let mut line = serde_json::to_string(request)?;
         line.push('\n');
-        requests.write_all(line.as_bytes())?;
+        platform::send_all(self.line.get_ref(), line.as_bytes())?;
+        self.line.get_ref().set_read_timeout(Some(limit))?;
         line.clear();
-        if self.answers.read_line(&mut line)? == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended without an answer"));
+        match self.line.read_line(&mut line) {
+            Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended")),
+            Ok(_) => Ok(serde_json::from_str(&line)?),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"))
+            }
+            Err(error) => Err(error),
         }
-        Ok(serde_json::from_str(&line)?)
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        drop(self.requests.take());
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

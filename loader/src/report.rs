@@ -1,7 +1,7 @@
 //! What a host tells its author.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plugbay_interface::manifest::{Facts, Manifest, PluginId};
@@ -175,7 +175,9 @@ impl fmt::Display for PluginState {
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct PluginStatus {
-    /// The file in the plugins folder.
+    /// The file in the plugins folder. Written out as [`printable`](crate::printable)
+    /// shows it, since a name need not be text.
+    #[serde(serialize_with = "as_printable")]
     pub path: PathBuf,
     /// Where it stands.
     pub state: PluginState,
@@ -191,6 +193,10 @@ pub struct PluginStatus {
     pub facts: Facts,
     /// What it says of itself.
     pub manifest: Manifest,
+}
+
+fn as_printable<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&printable(path))
 }
 
 /// How far a start is.

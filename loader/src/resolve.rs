@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use plugbay_interface::manifest::{Manifest, PluginId};
 use semver::{Version, VersionReq};
 
-use crate::error::{Explain, printable};
+use crate::error::{Explain, printable, quoted};
 use crate::verify::Verified;
 
 /// What plugins may require of a host.
@@ -110,7 +110,8 @@ impl Explain for ResolveError {
                 format!("use a host {needs}, or another version of {}", self.id)
             }
             Reason::Older { .. } | Reason::SameBytes { .. } => {
-                format!("remove it: rm '{}'", printable(&self.path))
+                let path = quoted(&self.path).unwrap_or_else(|| "FILE".into());
+                format!("remove it: rm {path}")
             }
             Reason::Ambiguous { .. } => {
                 "keep the one that you mean; give a changed plugin a new version".into()

@@ -10,6 +10,7 @@ use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use plugbay_interface::manifest::Manifest;
 
@@ -80,14 +81,15 @@ impl Workspace {
     /// When the folder cannot be made or locked.
     pub fn new(parent: &Path) -> io::Result<Self> {
         platform::make_private_dir(parent)?;
+        // Without links, as the kernel shows what is mapped.
+        let parent = &parent.canonicalize()?;
         // One at a time: a folder is not to be taken for abandoned between its
         // making and its locking.
-        let turn = File::create(parent.join(LOCK))?;
-        turn.lock()?;
+        let _turn = take_turn(parent)?;
         remove_abandoned(parent);
         let prefix = format!("{}-", std::process::id());
         let dir = tempfile::Builder::new().prefix(&prefix).tempdir_in(parent)?;
-        let lock = File::create(dir.path().join(LOCK))?;
+        let lock = platform::open_lock(&dir.path().join(LOCK))?;
         platform::try_lock(&lock)?;
         Ok(Self {
             inner: Arc::new(Inner { dir: dir.keep(), next: AtomicU64::new(1), _lock: lock }),
@@ -104,8 +106,7 @@ impl Workspace {
         if !parent.exists() {
             return Ok(0);
         }
-        let turn = File::create(parent.join(LOCK))?;
-        turn.lock()?;
+        let _turn = take_turn(parent)?;
         Ok(abandoned(parent)?.len())
     }
 
@@ -167,6 +168,22 @@ impl Draft {
     }
 }
 
+/// The lock on the folder of all workspaces; nobody holds it for long.
+fn take_turn(parent: &Path) -> io::Result<File> {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let path = parent.join(LOCK);
+    let turn = platform::open_lock(&path)?;
+    let begin = Instant::now();
+    while !platform::try_lock(&turn)? {
+        if begin.elapsed() > PATIENCE {
+            let message = format!("another process holds the lock {}", printable(&path));
+            return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(turn)
+}
+
 fn readable(mut file: &File) -> io::Result<()> {
     file.rewind()?;
     file.read(&mut [0]).map(drop)
@@ -217,8 +234,10 @@ fn remove_abandoned(parent: &Path) {
 fn abandoned(parent: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = parent.read_dir()?;
     let dirs = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
-    let free = |dir: &PathBuf| {
-        File::open(dir.join(LOCK)).is_ok_and(|lock| platform::try_lock(&lock).unwrap_or(false))
+    // With the turn taken, one without a lock is one whose maker has died.
+    let free = |dir: &PathBuf| match File::open(dir.join(LOCK)) {
+        Ok(lock) => platform::try_lock(&lock).unwrap_or(false),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
     };
     Ok(dirs.filter(free).collect())
 }

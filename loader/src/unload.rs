@@ -1,4 +1,5 @@
 use std::fmt;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use plugbay_interface::abi::abi_stable::std_types::{RNone, RResult, RSome, RVec};
@@ -123,7 +124,7 @@ pub(crate) fn retire(
     let mut failures = Vec::new();
     let ended = on_thread(&id, deadline, move || end(instance), drop);
     let state = match &ended {
-        Ok(Ended { state, failures: said }) => {
+        Ok((Ended { state, failures: said }, _)) => {
             failures.clone_from(said);
             state.clone()
         }
@@ -142,7 +143,10 @@ pub(crate) fn retire(
                 mapped.keep();
                 Some(Pin::Kept)
             }
-            Ending::Close => close(mapped),
+            Ending::Close => {
+                let threads = ended.into_iter().map(|(_, thread)| thread);
+                close(mapped, threads.collect())
+            }
         },
         None => None,
     };
@@ -171,6 +175,7 @@ fn end(instance: InstanceBox) -> Ended {
         RResult::ROk(RSome(theirs)) => Some(SavedState {
             version: theirs.version,
             bytes: RVec::from(theirs.bytes.as_slice().to_vec()),
+            more: theirs.more.as_str().into(),
         }),
         RResult::ROk(RNone) => None,
         RResult::RErr(fault) => {
@@ -184,9 +189,16 @@ fn end(instance: InstanceBox) -> Ended {
     Ended { state, failures }
 }
 
-fn close(mapped: Mapped) -> Option<Pin> {
-    let Mapped { library, snapshot } = mapped;
+fn close(mapped: Mapped, mut threads: Vec<JoinHandle<()>>) -> Option<Pin> {
+    let Mapped { library, snapshot, threads: earlier } = mapped;
+    threads.extend(earlier);
+    for thread in threads {
+        // Until it is gone for the system, too, its thread-locals are run down.
+        // A panic there has no one left to be told.
+        let _ = thread.join();
+    }
     // SAFETY: the instance was ended and dropped, its errors were copied out,
+    // the loader's own threads that ran its code are gone (just above),
     // and the host's author has promised the rest (HostBuilder::close_on_unload).
     if let Err(said) = unsafe { library.close() } {
         snapshot.keep();

@@ -1,5 +1,5 @@
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -57,8 +57,7 @@ impl Verdicts {
 
     /// What is known of a file's content. A verdict that cannot be read is none.
     pub fn get(&self, hash: &blake3::Hash) -> Option<Verdict> {
-        let text = fs::read(self.file(hash)).ok()?;
-        serde_json::from_slice(&text).ok()
+        read(&self.file(hash), hash)
     }
 
     pub(crate) fn survived(&self, hash: &blake3::Hash) -> io::Result<()> {
@@ -93,10 +92,13 @@ impl Verdicts {
         };
         let mut found: Vec<_> = entries
             .flatten()
-            .filter_map(|entry| fs::read(entry.path()).ok())
-            .filter_map(|text| match serde_json::from_slice(&text) {
-                Ok(Verdict::Quarantined(entry)) => Some(entry),
-                _ => None,
+            .filter_map(|entry| {
+                let path = entry.path();
+                let hash = blake3::Hash::from_hex(path.file_stem()?.to_str()?).ok()?;
+                match read(&path, &hash)? {
+                    Verdict::Quarantined(entry) => Some(entry),
+                    Verdict::Survived => None,
+                }
             })
             .collect();
         found.sort_by(|a, b| b.since.cmp(&a.since).then_with(|| a.hash.cmp(&b.hash)));
@@ -129,5 +131,24 @@ impl Verdicts {
         file.write_all(&serde_json::to_vec(verdict)?)?;
         file.persist(self.file(hash)).map_err(|error| error.error)?;
         Ok(())
+    }
+}
+
+/// The longest verdict, in bytes.
+const LONGEST: u64 = 64 * 1024;
+
+/// What a file says of the content that it is named after; nothing, where it is
+/// no regular file, too long, damaged, or about another content.
+fn read(path: &Path, hash: &blake3::Hash) -> Option<Verdict> {
+    let file = platform::open_without_waiting(path).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut text = Vec::new();
+    file.take(LONGEST).read_to_end(&mut text).ok()?;
+    let verdict = serde_json::from_slice(&text).ok()?;
+    match &verdict {
+        Verdict::Quarantined(entry) if entry.hash != hash.to_hex().as_str() => None,
+        _ => Some(verdict),
     }
 }

@@ -7,7 +7,7 @@ use plugbay_interface::manifest::{Embedded, Facts, Manifest, PluginId};
 use semver::Version;
 
 use crate::discover::Candidate;
-use crate::error::{Explain, printable};
+use crate::error::{Explain, printable, quoted, shown_word};
 use crate::image::{self, Found};
 use crate::platform;
 use crate::snapshot::{CopyError, Snapshot, Workspace};
@@ -16,7 +16,9 @@ use crate::snapshot::{CopyError, Snapshot, Workspace};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct VerifyOptions {
-    /// Take files that every user of the machine may change. Off by default.
+    /// Take files that other users of the machine may change: those that everyone
+    /// may write to, and those of another user than this one and root. Off by
+    /// default.
     pub allow_world_writable: bool,
     /// The largest library that is taken, in bytes. 1 GiB by default.
     pub max_size: u64,
@@ -97,6 +99,8 @@ enum Problem {
     Unreadable(#[source] io::Error),
     #[error("everyone on this machine may change the file (mode {mode:04o})")]
     WorldWritable { mode: u32 },
+    #[error("the file belongs to another user (uid {owner})")]
+    Foreign { owner: u32 },
     #[error("the file is empty")]
     Empty,
     #[error("the file has {found} bytes, and at most {most} are taken")]
@@ -155,7 +159,7 @@ pub enum ImageError {
     #[error("the manifest is damaged: {0}")]
     Manifest(#[source] SectionError),
     /// Built for an interface of another major version.
-    #[error("built for interface {found} ({rustc}), this host has interface {expected}")]
+    #[error("built for interface {found} ({}), this host has interface {expected}", shown_word(.rustc))]
     Interface {
         /// The host's major version.
         expected: u64,
@@ -165,7 +169,7 @@ pub enum ImageError {
         rustc: String,
     },
     /// Built for another target triple.
-    #[error("built for {found}, this host is {expected}")]
+    #[error("built for {}, this host is {expected}", shown_word(.found))]
     Target {
         /// The host's.
         expected: &'static str,
@@ -173,13 +177,13 @@ pub enum ImageError {
         found: String,
     },
     /// Built so that a panic ends the process.
-    #[error("built with panic = \"{found}\": a panic in it would end this process")]
+    #[error("built with panic = \"{}\": a panic in it would end this process", shown_word(.found))]
     Panic {
         /// The panic strategy found.
         found: String,
     },
     /// The manifest is there, the ABI root is not.
-    #[error("the plugin exports no `plugbay_root`")]
+    #[error("the plugin exports no usable `plugbay_root`")]
     NoRoot,
 }
 
@@ -199,6 +203,7 @@ impl Explain for VerifyError {
             Problem::Circle => "PB0204",
             Problem::Unreadable(_) => "PB0205",
             Problem::WorldWritable { .. } => "PB0206",
+            Problem::Foreign { .. } => "PB0222",
             Problem::Empty => "PB0207",
             Problem::Large { .. } => "PB0208",
             Problem::Image(image) => match image {
@@ -221,18 +226,22 @@ impl Explain for VerifyError {
     }
 
     fn hint(&self) -> String {
-        let path = printable(&self.path);
+        let path = quoted(&self.path).unwrap_or_else(|| "FILE".into());
         match &self.problem {
             Problem::Gone => "nothing, if it was removed on purpose".into(),
             Problem::NotAFile { .. } => "move it out of the plugins folder".into(),
             Problem::Dangling | Problem::Circle => {
-                format!("remove the link, or let it lead to a library: ls -l '{path}'")
+                format!("remove the link, or let it lead to a library: ls -l {path}")
             }
             Problem::Unreadable(_) => {
-                format!("see who may read it: ls -l '{path}'")
+                format!("see who may read it: ls -l {path}")
             }
             Problem::WorldWritable { .. } => format!(
-                "take the right away with: chmod o-w '{path}', or allow it on purpose \
+                "take the right away with: chmod o-w {path}, or allow it on purpose \
+                 (allow_world_writable)"
+            ),
+            Problem::Foreign { .. } => format!(
+                "take it over with: chown \"$USER\" {path}, or allow it on purpose \
                  (allow_world_writable)"
             ),
             Problem::Empty => "copy the file again; the copy stopped before it began".into(),
@@ -240,7 +249,7 @@ impl Explain for VerifyError {
             Problem::Image(image) => image.hint(),
             Problem::Copy(error) => match error.dir() {
                 Some(dir) => format!("make room in, or see who may write to: {}", printable(dir)),
-                None => format!("see who may read it: ls -l '{path}'"),
+                None => format!("see who may read it: ls -l {path}"),
             },
         }
     }
@@ -256,7 +265,9 @@ impl ImageError {
                 "copy the file again; it was cut off, or is still being copied".into()
             }
             Self::Damaged { .. } | Self::Manifest(_) => {
-                "copy the file again from where it was built; compare with: cmp".into()
+                "copy the file again from where it was built; if it is the same there, build it \
+                 again, without packers or own linker scripts"
+                    .into()
             }
             Self::OtherMachine { .. } | Self::Target { .. } => {
                 format!(
@@ -318,6 +329,11 @@ fn look(
     {
         return Err(Problem::WorldWritable { mode });
     }
+    if let Some(owner) = platform::foreign_owner(&metadata)
+        && !options.allow_world_writable
+    {
+        return Err(Problem::Foreign { owner });
+    }
     match metadata.len() {
         0 => return Err(Problem::Empty),
         found if found > options.max_size => {
@@ -327,7 +343,7 @@ fn look(
     }
     // A glance at the original, so that a folder full of other libraries is not
     // copied. What counts is the look at the copy, which nobody else can change.
-    image::glance(&object::ReadCache::new(&file)).map_err(Problem::Image)?;
+    image::glance(&file).map_err(Problem::Image)?;
     let draft = workspace.copy(&file, options.max_size).map_err(|error| match error {
         CopyError::Large { found } => Problem::Large { found, most: options.max_size },
         error => Problem::Copy(error),
@@ -341,8 +357,7 @@ fn look(
 /// it only saves the work for files that are others.
 pub(crate) fn says_to_be(candidate: &Candidate, id: &PluginId) -> bool {
     open(candidate.path()).is_ok_and(|file| {
-        image::manifest_in(&object::ReadCache::new(file))
-            .is_ok_and(|embedded| embedded.manifest.id == *id)
+        image::manifest_of(&file).is_ok_and(|embedded| embedded.manifest.id == *id)
     })
 }
 

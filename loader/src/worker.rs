@@ -31,6 +31,8 @@ pub(crate) struct Request {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Answer {
+    /// To a request without a path: here I am.
+    Hello,
     /// The child loaded it and lived on.
     Loaded,
     /// The child was refused, and lived on.
@@ -43,12 +45,20 @@ pub(crate) enum Answer {
     Hung { said: String },
     /// The worker itself could not do it.
     Failed { said: String },
+    /// Not the worker's own: it came to no answer.
+    #[serde(skip)]
+    Silenced { said: String },
 }
 
 impl Request {
     pub(crate) fn new(path: &Path, deadline: Duration) -> Self {
         let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
         Self { path: path.as_os_str().as_encoded_bytes().to_vec(), deadline_ms }
+    }
+
+    /// Asks for nothing but an answer.
+    pub(crate) fn hello() -> Self {
+        Self { path: Vec::new(), deadline_ms: 0 }
     }
 
     #[cfg(unix)]
@@ -69,9 +79,11 @@ impl Request {
 /// The process has only the calling thread, and starts no other before this
 /// returns: each request is served in a forked child.
 pub unsafe fn run() -> io::Result<()> {
+    platform::be_a_worker()?;
     let mut stdout = io::stdout().lock();
     for line in io::stdin().lock().lines() {
         let answer = match serde_json::from_str::<Request>(&line?) {
+            Ok(request) if request.path.is_empty() => Answer::Hello,
             // SAFETY: the caller's promise.
             Ok(request) => unsafe { serve(&request) },
             Err(error) => Answer::Failed { said: format!("no request: {error}") },

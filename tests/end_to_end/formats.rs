@@ -88,7 +88,7 @@ fn a_manifest_is_read_from_elf_pe_and_mach_o() {
     ] {
         let written = embedded(target);
         let library = library(format, &written);
-        assert_eq!(manifest_in(&*library).unwrap(), written, "{format:?}");
+        assert_eq!(manifest_in(&library).unwrap(), written, "{format:?}");
     }
 }
 
@@ -123,7 +123,7 @@ fn a_stripped_library_keeps_its_manifest() {
         .status()
         .unwrap();
     assert!(done.success());
-    let read = |path: &Path| manifest_in(&*std::fs::read(path).unwrap()).unwrap();
+    let read = |path: &Path| manifest_in(&std::fs::read(path).unwrap()).unwrap();
     assert_eq!(read(stripped.path()), read(&whole));
     assert!(matches!(manifest_in(&b"nothing"[..]), Err(ImageError::NotALibrary { .. })));
 }

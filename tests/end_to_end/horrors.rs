@@ -303,6 +303,64 @@ fn a_constructor_that_crashes_hangs_exits_or_aborts() {
 }
 
 #[test]
+fn a_constructor_that_turns_on_its_watcher() {
+    let (folder, library) = folder_with_good_plugin();
+    for word in ["forger", "glutton", "killer", "stopper"] {
+        folder.write(&format!("{word}.so"), misdeed(&renamed(&library, word), word));
+    }
+    let host = folder.host().probe_deadline(Duration::from_secs(20)).build().unwrap();
+    let words = ["exit with code 0", "SIGABRT", "ended or stopped the process", "ended or stopped"];
+    let all = refusals_of(&host);
+    for ((name, code, shown), words) in all.iter().zip(words) {
+        assert_eq!(*code, "PB0401", "{name}: {shown}");
+        assert!(shown.contains(words), "{shown}");
+    }
+    assert_eq!(all.len(), 4);
+}
+
+#[test]
+fn what_belongs_to_another_user() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("not tried: only root can give files away");
+        return;
+    }
+    let (folder, library) = folder_with_good_plugin();
+    let path = folder.write("bad.so", library);
+    std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
+    let (code, shown) = refusal(&folder);
+    assert_eq!(code, "PB0222");
+    assert!(shown.contains("another user (uid 65534)"), "{shown}");
+    let elsewhere = folder.beside("theirs");
+    fs::create_dir(&elsewhere).unwrap();
+    std::os::unix::fs::chown(&elsewhere, Some(65_534), None).unwrap();
+    let host = folder.host().plugin_dir(&elsewhere).build().unwrap();
+    assert_eq!(refusals_of(&host).len(), 2);
+    assert_eq!(host.refused()[1].error.code(), "PB0105");
+    // Nor are private copies made where others may write.
+    let cache = folder.beside("open-cache");
+    fs::create_dir_all(cache.join("live")).unwrap();
+    fs::set_permissions(cache.join("live"), fs::Permissions::from_mode(0o777)).unwrap();
+    let error = folder.host().cache_dir(cache).build().unwrap_err();
+    assert_eq!(error.code(), "PB0903");
+}
+
+#[test]
+fn foreign_text_cannot_move_the_cursor_or_speak_for_the_host() {
+    let (folder, library) = folder_with_good_plugin();
+    folder.write("a'; touch x; '.so", &library);
+    folder.write("b.so", &library);
+    let host =
+        folder.host().config("misbehave", json!({"activate": "\u{1b}[2J\nhelp: run"})).build();
+    let host = host.unwrap();
+    for (_, _, shown) in refusals_of(&host) {
+        assert!(!shown.contains('\u{1b}'), "{shown:?}");
+        // Foreign lines are indented further than ours.
+        let ours = shown.lines().filter(|line| !line.starts_with("    "));
+        assert_eq!(ours.filter(|line| line.contains("help:")).count(), 1, "{shown}");
+    }
+}
+
+#[test]
 fn a_root_function_that_panics() {
     let library = fs::read(build("plugbay-fixture-rootpanics")).unwrap();
     assert_refused(library, "PB0401", "SIGABRT");

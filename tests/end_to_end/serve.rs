@@ -303,13 +303,21 @@ fn the_newest_of_several_versions_runs() {
 }
 
 #[test]
-fn a_stopped_host_takes_no_calls_and_leaves_no_files() {
+fn a_stopped_host_takes_no_calls() {
     let serving = serving(FIXTURE, json!({}));
     let outcomes = serving.stop();
     assert_eq!(outcomes.len(), 1);
     assert_eq!(serving.call("misbehave", "echo", json!(1)).unwrap_err().code(), "PB0702");
     assert_eq!(serving.start().unwrap_err().code(), "PB0904");
     assert_eq!(serving.load("misbehave").unwrap_err().code(), "PB0904");
+}
+
+#[test]
+fn a_panic_that_the_plugin_caught_is_not_the_next_calls() {
+    let host = serving(FIXTURE, json!({}));
+    host.call("misbehave", "caught_panic", json!({})).unwrap();
+    let error = host.call("misbehave", "resume", json!({"message": "second"})).unwrap_err();
+    assert_eq!(error.failure().unwrap().message, "second");
 }
 
 #[test]

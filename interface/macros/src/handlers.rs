@@ -34,6 +34,8 @@ impl<'ast> Visit<'ast> for Search {
         }
         match &call.args[0] {
             Expr::Lit(ExprLit { lit: Lit::Str(name), .. }) => self.names.push(name.clone()),
+            // Something else may have a method of that name, too.
+            _ if !begins_with_commands(&call.receiver) => {}
             other => {
                 self.error.get_or_insert(Error::new(
                     other.span(),
@@ -42,5 +44,19 @@ impl<'ast> Visit<'ast> for Search {
                 ));
             }
         }
+    }
+}
+
+/// Whether a chain of method calls begins with `commands()`.
+fn begins_with_commands(receiver: &Expr) -> bool {
+    match receiver {
+        Expr::MethodCall(call) => begins_with_commands(&call.receiver),
+        Expr::Call(call) => match &*call.func {
+            Expr::Path(path) => {
+                path.path.segments.last().is_some_and(|segment| segment.ident == "commands")
+            }
+            _ => false,
+        },
+        _ => false,
     }
 }

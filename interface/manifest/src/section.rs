@@ -33,6 +33,11 @@ pub const HEADER_LEN: usize = 24;
 /// The longest payload, in bytes: 1 MiB.
 pub const MAX_PAYLOAD: usize = 1 << 20;
 
+/// The longest of the texts in [`Facts`], in bytes.
+pub const MAX_WORDS: usize = 200;
+/// The longest version, in bytes: it becomes part of a file's name.
+pub const MAX_VERSION: usize = 64;
+
 const CHECKSUM: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
 /// What is wrong with a manifest section.
@@ -69,6 +74,14 @@ pub enum SectionError {
         expected: u32,
         /// The checksum of the payload found.
         found: u32,
+    },
+    /// One of the facts of the build is no short line of text.
+    #[error("its {field} is not 1 to {most} printable ASCII characters")]
+    Words {
+        /// Which one, in words.
+        field: &'static str,
+        /// The most bytes that it may have.
+        most: usize,
     },
     /// The facts of the build cannot be read.
     #[error("the facts of the build cannot be read")]
@@ -128,6 +141,11 @@ impl<'data> Payload<'data> {
         let raw: RawPayload<'data> =
             serde_json::from_slice(payload).map_err(SectionError::Facts)?;
         let RawPayload { interface, rustc, target, panic, manifest } = raw;
+        // They are shown to people, also where the rest is refused unread.
+        check_words("compiler", &rustc, MAX_WORDS)?;
+        check_words("target", &target, MAX_WORDS)?;
+        check_words("panic strategy", &panic, MAX_WORDS)?;
+        check_words("interface version", &interface.to_string(), MAX_VERSION)?;
         Ok(Self { facts: Facts { interface, rustc, target, panic }, manifest })
     }
 
@@ -140,8 +158,17 @@ impl<'data> Payload<'data> {
     pub fn read(self) -> Result<Embedded, SectionError> {
         let manifest: Manifest =
             serde_json::from_str(self.manifest.get()).map_err(SectionError::Manifest)?;
+        check_words("version", &manifest.version.to_string(), MAX_VERSION)?;
         Ok(Embedded { facts: self.facts, manifest })
     }
+}
+
+fn check_words(field: &'static str, text: &str, most: usize) -> Result<(), SectionError> {
+    let printable = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+    if (1..=most).contains(&text.len()) && text.bytes().all(printable) {
+        return Ok(());
+    }
+    Err(SectionError::Words { field, most })
 }
 
 /// The section's bytes for a payload, as the compiler builds them into a library.
@@ -150,6 +177,7 @@ impl<'data> Payload<'data> {
 /// the other.
 pub const fn encode<const N: usize>(parts: &[&str]) -> [u8; N] {
     assert!(N == encoded_len(parts), "N must be encoded_len(parts)");
+    assert!(N - HEADER_LEN <= MAX_PAYLOAD, "plugin.toml gives a manifest of more than 1 MiB");
     let mut section = [0; N];
     let mut digest = CHECKSUM.digest();
     let mut at = HEADER_LEN;
@@ -241,6 +269,36 @@ mod tests {
         let mut padded = SECTION.to_vec();
         padded.extend_from_slice(&[0; 40]);
         assert!(read(&padded).is_ok());
+    }
+
+    #[test]
+    fn texts_of_the_build_are_short_and_printable() {
+        let good = read(&SECTION).unwrap();
+        let refusal = |change: fn(&mut Embedded)| {
+            let mut embedded = good.clone();
+            change(&mut embedded);
+            match read(&write(&embedded).unwrap()) {
+                Err(SectionError::Words { field, .. }) => field,
+                other => panic!("{other:?}"),
+            }
+        };
+        let mut longest = good.clone();
+        longest.facts.rustc = "r".repeat(MAX_WORDS);
+        longest.manifest.version = version_of(MAX_VERSION);
+        assert_eq!(read(&write(&longest).unwrap()).unwrap(), longest);
+
+        assert_eq!(refusal(|e| e.facts.rustc = "r".repeat(MAX_WORDS + 1)), "compiler");
+        assert_eq!(refusal(|e| e.facts.target = "\u{1b}[2J".into()), "target");
+        assert_eq!(refusal(|e| e.facts.panic = String::new()), "panic strategy");
+        assert_eq!(
+            refusal(|e| e.facts.interface = version_of(MAX_VERSION + 1)),
+            "interface version"
+        );
+        assert_eq!(refusal(|e| e.manifest.version = version_of(MAX_VERSION + 1)), "version");
+    }
+
+    fn version_of(len: usize) -> semver::Version {
+        format!("1.0.0-{}", "a".repeat(len - 6)).parse().unwrap()
     }
 
     #[test]

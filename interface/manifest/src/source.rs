@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use toml::Spanned;
 
+use crate::section::MAX_VERSION;
 use crate::{Command, Manifest, PluginId};
 
 /// What the crate says where `plugin.toml` says nothing.
@@ -40,7 +41,7 @@ pub struct SourceError(String);
 struct Toml {
     id: PluginId,
     name: Option<String>,
-    version: Option<Version>,
+    version: Option<Spanned<Version>>,
     description: Option<String>,
     authors: Option<Vec<String>>,
     license: Option<String>,
@@ -91,7 +92,16 @@ impl Source {
         let toml: Toml = toml::from_str(text)
             .map_err(|error| SourceError(error.to_string().trim_end().into()))?;
         let version = match toml.version {
-            Some(version) => version,
+            Some(version) if version.get_ref().to_string().len() > MAX_VERSION => {
+                let what = format!("a version has at most {MAX_VERSION} characters");
+                return Err(mistake(text, version.span(), &what));
+            }
+            Some(version) => version.into_inner(),
+            None if defaults.version.len() > MAX_VERSION => {
+                return Err(SourceError(format!(
+                    "the crate's version has more than {MAX_VERSION} characters"
+                )));
+            }
             None => defaults.version.parse().map_err(|_| {
                 SourceError(format!("the crate's version `{}` is no semver", defaults.version))
             })?,
@@ -213,9 +223,11 @@ mod tests {
 
     #[test]
     fn mistakes_are_told_with_their_line() {
+        let long_version = format!("id = \"x\"\nversion = \"1.0.0-{}\"\n", "a".repeat(59));
         for (text, line, word) in [
             ("id = \"x\"\nlicense2 = \"MIT\"\n", "line 2", "license2"),
             ("id = \"x\"\nversion = \"one\"\n", "line 2", "version"),
+            (&long_version, "line 2", "a version has at most 64"),
             ("id = \"X Y\"\n", "line 1", "no plugin id"),
             ("id = \"x\"\nkinds = [\n  \"a b\",\n]\n", "line 3", "a kind has"),
             (

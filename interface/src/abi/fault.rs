@@ -9,7 +9,7 @@ use abi_stable::std_types::{ROption, RString, RVec};
 #[repr(C)]
 #[derive(StableAbi, Debug, Clone)]
 pub struct Fault {
-    /// Whether the plugin said no or fell over.
+    /// Who says no, and whether it was a panic.
     pub kind: FaultKind,
     /// The stable code, for programs.
     pub code: RString,
@@ -26,8 +26,9 @@ pub struct Fault {
     pub more: RString,
 }
 
-/// Whether the plugin said no or fell over. A number and not an enum, so that a
-/// value of a later interface is no undefined behaviour in an older host.
+/// Who says no: the plugin, or the interface on its side. A number and not an
+/// enum, so that a value of a later interface is no undefined behaviour in an
+/// older host, which reads it as [`ERROR`](Self::ERROR).
 #[repr(transparent)]
 #[derive(StableAbi, Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FaultKind(pub u8);
@@ -37,6 +38,14 @@ impl FaultKind {
     pub const ERROR: Self = Self(0);
     /// The plugin panicked.
     pub const PANIC: Self = Self(1);
+    /// The plugin has no command of that name.
+    pub const UNKNOWN_COMMAND: Self = Self(2);
+    /// The arguments do not fit the command.
+    pub const ARGUMENTS: Self = Self(3);
+    /// The configuration does not fit the plugin.
+    pub const CONFIG: Self = Self(4);
+    /// The saved state does not fit the plugin.
+    pub const STATE: Self = Self(5);
 }
 
 /// A place in source code.

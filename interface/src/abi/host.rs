@@ -47,4 +47,6 @@ pub struct LogRecord<'a> {
     pub target: RStr<'a>,
     /// The source file; empty for unknown.
     pub file: RStr<'a>,
+    /// Room: what later interfaces add, as a JSON object; empty for none.
+    pub more: RStr<'a>,
 }

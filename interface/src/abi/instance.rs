@@ -35,4 +35,6 @@ pub struct SavedState {
     pub version: u32,
     /// The state, in the plugin's own form (JSON today).
     pub bytes: RVec<u8>,
+    /// Room: what later interfaces add, as a JSON object; empty for none.
+    pub more: RString,
 }

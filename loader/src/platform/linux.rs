@@ -5,6 +5,7 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
@@ -49,9 +50,39 @@ pub(crate) fn is_sticky(metadata: &Metadata) -> bool {
     metadata.mode() & 0o1000 != 0
 }
 
-/// Makes a folder, and those above it, that only this user may enter.
+/// The owner of a file, if that is neither this user nor root.
+pub(crate) fn foreign_owner(metadata: &Metadata) -> Option<u32> {
+    let owner = metadata.uid();
+    (owner != 0 && owner != nix::unistd::geteuid().as_raw()).then_some(owner)
+}
+
+/// Makes a folder, and those above it, that only this user may enter. One that
+/// is there already must be this user's, and nobody else's to write to.
 pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let metadata = path.metadata()?;
+    if metadata.uid() != nix::unistd::geteuid().as_raw() {
+        let message = format!("it belongs to another user (uid {})", metadata.uid());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+    }
+    if metadata.mode() & 0o022 != 0 {
+        let mode = metadata.mode() & 0o7777;
+        let message = format!("others may write to it (mode {mode:04o})");
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+    }
+    Ok(())
+}
+
+/// Opens a file to lock, and makes it if it is not there. Follows no link and
+/// changes nothing.
+pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)
 }
 
 /// Whether a symbolic link leads in a circle.
@@ -131,14 +162,40 @@ fn innermost(error: &dyn std::error::Error) -> String {
     }
 }
 
-/// Whether any part of the file at `path` is mapped into this process.
+/// Whether any part of the file at `path` is mapped into this process. The path
+/// is free of links, as the kernel shows it so.
 pub(crate) fn is_mapped(path: &Path) -> io::Result<bool> {
     let maps = std::fs::read("/proc/self/maps")?;
-    let wanted = path.as_os_str().as_encoded_bytes();
+    // The one character that the kernel escapes there.
+    let wanted = path.as_os_str().as_encoded_bytes().to_vec();
+    let wanted = String::from_utf8_lossy(&wanted).replace('\n', "\\012");
     Ok(maps.split(|byte| *byte == b'\n').any(|line| {
-        let file = line.strip_suffix(b" (deleted)").unwrap_or(line);
-        file.strip_suffix(wanted).is_some_and(|before| before.ends_with(b" "))
+        let line = String::from_utf8_lossy(line);
+        let file = line.strip_suffix(" (deleted)").unwrap_or(&line);
+        file.strip_suffix(&wanted).is_some_and(|before| before.ends_with(' '))
     }))
+}
+
+/// The library that an address lies in: where it begins in memory.
+pub(crate) fn library_of(address: u64) -> Option<u64> {
+    // SAFETY: plain numbers and pointers, for which all zeros is a value.
+    let mut found: libc::Dl_info = unsafe { std::mem::zeroed() };
+    // SAFETY: any address may be asked for; `found` is a valid place.
+    let known = unsafe { libc::dladdr(address as usize as *const c_void, &raw mut found) };
+    (known != 0).then_some(found.dli_fbase as usize as u64)
+}
+
+/// Writes all to a socket, without a signal when nobody reads any more.
+pub(crate) fn send_all(socket: &UnixStream, mut bytes: &[u8]) -> io::Result<()> {
+    use nix::sys::socket::{MsgFlags, send};
+    while !bytes.is_empty() {
+        match send(socket.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL) {
+            Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
+            Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Takes the lock on a file without waiting; `false` when another process has it.
@@ -166,10 +223,21 @@ pub(crate) enum ChildEnd {
     Hung { said: String },
 }
 
+/// Makes this process one that can look after children: their ends are told to
+/// it, and what they leave behind becomes its child.
+pub(crate) fn be_a_worker() -> io::Result<()> {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // A host may ignore it, and that is inherited.
+    // SAFETY: back to the default; there is no handler of this program's.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
+    nix::sys::prctl::set_child_subreaper(true)?;
+    Ok(())
+}
+
 /// Runs `body` in a forked child, with a session, a stderr and no stdin and
-/// stdout of its own and without core dumps, and returns the bytes that it makes:
-/// at least one, and no more than a pipe holds (64 KiB), since nobody reads
-/// before the child has ended.
+/// stdout of its own, without core dumps and with limits, and returns the bytes
+/// that it makes: no more than a pipe holds (64 KiB), since nobody reads before
+/// the child has ended.
 ///
 /// # Safety
 ///
@@ -181,15 +249,21 @@ pub(crate) unsafe fn run_in_child(
 ) -> io::Result<ChildEnd> {
     let (mut result, mut result_writer) = io::pipe()?;
     let mut said = memory_file()?;
+    // Not to be found in the descriptors: what does not begin with it was
+    // written by the library and not by `body`'s caller.
+    let token = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), deadline);
+    let token = token.to_ne_bytes();
+    let parent = nix::unistd::getpid();
     // SAFETY: the caller's promise.
     match unsafe { nix::unistd::fork() }? {
         nix::unistd::ForkResult::Child => {
-            let _ = detach_child(said.as_fd());
-            let bytes = body();
-            let sent = result_writer.write_all(&bytes).is_ok();
+            let finished = detach_child(parent, said.as_fd()).is_ok() && {
+                let bytes = body();
+                result_writer.write_all(&token).is_ok() && result_writer.write_all(&bytes).is_ok()
+            };
             // SAFETY: ends this process at once; nothing of the parent's that
             // an ordinary exit would flush or run may happen twice.
-            unsafe { libc::_exit(if sent { 0 } else { 1 }) }
+            unsafe { libc::_exit(if finished { 0 } else { 1 }) }
         }
         nix::unistd::ForkResult::Parent { child } => {
             drop(result_writer);
@@ -198,16 +272,11 @@ pub(crate) unsafe fn run_in_child(
             let _ = nix::sys::signal::killpg(child, nix::sys::signal::Signal::SIGKILL);
             let _ = nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL);
             let status = wait_for(child)?;
+            end_leftovers();
             let in_time = watched?;
-            said.rewind()?;
-            let mut heard = Vec::new();
-            said.take(4096).read_to_end(&mut heard)?;
-            let said = String::from_utf8_lossy(&heard).trim().to_owned();
+            let said = last_words(&mut said)?;
             if !in_time {
                 return Ok(ChildEnd::Hung { said });
-            }
-            if status.code() != Some(0) {
-                return Ok(ChildEnd::Died { status, said });
             }
             let mut bytes = Vec::new();
             set_nonblocking(result.as_fd())?;
@@ -217,12 +286,41 @@ pub(crate) unsafe fn run_in_child(
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
-            if bytes.is_empty() {
-                return Ok(ChildEnd::Died { status, said });
+            match bytes.strip_prefix(&token) {
+                Some(bytes) if status.code() == Some(0) => Ok(ChildEnd::Finished(bytes.to_vec())),
+                _ => Ok(ChildEnd::Died { status, said }),
             }
-            Ok(ChildEnd::Finished(bytes))
         }
     }
+}
+
+/// Ends processes that a library has started and that left its session: with
+/// their parent gone they are this process's children.
+fn end_leftovers() {
+    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+    // As often as something was there: a child's end brings up its own children.
+    for _ in 0..1000 {
+        let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+        for child in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+            let child = nix::unistd::Pid::from_raw(child);
+            let _ = nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL);
+        }
+        let flags =
+            if children.trim().is_empty() { WaitPidFlag::WNOHANG } else { WaitPidFlag::empty() };
+        match waitpid(None, Some(flags)) {
+            Ok(WaitStatus::StillAlive) | Err(nix::Error::ECHILD) => return,
+            _ => {}
+        }
+    }
+}
+
+/// The end of what was written to stderr.
+fn last_words(said: &mut File) -> io::Result<String> {
+    let length = said.seek(io::SeekFrom::End(0))?;
+    said.seek(io::SeekFrom::Start(length.saturating_sub(4096)))?;
+    let mut heard = Vec::new();
+    said.take(4096).read_to_end(&mut heard)?;
+    Ok(String::from_utf8_lossy(&heard).trim().to_owned())
 }
 
 /// Waits until the child has ended, at most for `deadline`; says whether it has.
@@ -237,9 +335,10 @@ fn watch_child(child: nix::unistd::Pid, deadline: Duration) -> io::Result<bool> 
     }
     // SAFETY: the descriptor was just made and nobody else owns it.
     let child = unsafe { OwnedFd::from_raw_fd(number as c_int) };
-    let end = Instant::now() + deadline;
+    // None: for ever.
+    let end = Instant::now().checked_add(deadline);
     loop {
-        let left = end.saturating_duration_since(Instant::now());
+        let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         match poll(&mut [PollFd::new(child.as_fd(), PollFlags::POLLIN)], timeout) {
             Ok(0) if left.is_zero() => return Ok(false),
@@ -265,12 +364,25 @@ fn wait_for(child: nix::unistd::Pid) -> io::Result<ExitStatus> {
     }
 }
 
-fn detach_child(stderr: BorrowedFd<'_>) -> io::Result<()> {
+/// What a library may take while it is loaded in a child, beyond what the
+/// child has from the start: memory to write to, and the size of a file.
+const MOST_MEMORY: u64 = 4 << 30;
+const MOST_FILE: u64 = 64 << 20;
+
+fn detach_child(parent: nix::unistd::Pid, stderr: BorrowedFd<'_>) -> io::Result<()> {
     use nix::sys::resource::{Resource, setrlimit};
 
     nix::unistd::setsid()?;
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+    if nix::unistd::getppid() != parent {
+        return Err(io::Error::other("the worker has ended"));
+    }
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    setrlimit(Resource::RLIMIT_FSIZE, MOST_FILE, MOST_FILE)?;
+    let memory = data_size()?.saturating_add(MOST_MEMORY);
+    setrlimit(Resource::RLIMIT_DATA, memory, memory)?;
+    // Where memory runs out all the same, this is who goes. Not everybody may.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     for (from, to) in [(null.as_fd(), 0), (null.as_fd(), 1), (stderr, 2)] {
         // SAFETY: both are open descriptors; 0, 1 and 2 are this child's alone.
@@ -279,6 +391,16 @@ fn detach_child(stderr: BorrowedFd<'_>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// How much private memory this process has already, in bytes.
+fn data_size() -> io::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmData:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes
+        .and_then(|kilobytes| kilobytes.checked_mul(1024))
+        .ok_or_else(|| io::Error::other("/proc/self/status has no VmData"))
 }
 
 fn memory_file() -> io::Result<File> {
