@@ -17,6 +17,9 @@ pub(crate) fn symbolize(frames: &[u64]) -> Vec<String> {
     let Some(library) = frames.first().and_then(|address| platform::library_of(*address)) else {
         return Vec::new();
     };
+    // What is known of mapped libraries may be from before this one was loaded,
+    // by another thread of the process; afterwards it would keep files mapped.
+    backtrace::clear_symbol_cache();
     let lines: Vec<_> = frames
         .iter()
         .take_while(|address| platform::library_of(**address) == Some(library))
