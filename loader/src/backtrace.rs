@@ -1,31 +1,27 @@
 //! Names for the return addresses that a panicking plugin sent along.
 //!
-//! Done on the host's side, while the generation is mapped, and forgotten at
-//! once: a symbolizer keeps the library's file mapped.
+//! Done on the host's side, while the generation is mapped, and with nothing kept
+//! afterwards: a symbolizer with a cache keeps the library's file mapped, and
+//! does not know the libraries that came after its first use.
 
-use std::ffi::c_void;
+use addr2line::{Loader, demangle_auto};
 
 use crate::platform;
 
-/// One line a frame, from the panic to the plugin's entry point.
+/// One line a frame, from the panic to the plugin's entry point. Does file I/O.
 pub(crate) fn symbolize(frames: &[u64]) -> Vec<String> {
-    if frames.is_empty() {
-        return Vec::new();
-    }
     // The innermost frame is the plugin's own panic hook; where another library
     // begins, the host has called. A library without names still has addresses.
-    let Some(library) = frames.first().and_then(|address| platform::library_of(*address)) else {
+    let Some((begin, file)) = frames.first().and_then(|frame| platform::library_of(*frame)) else {
         return Vec::new();
     };
-    // What is known of mapped libraries may be from before this one was loaded,
-    // by another thread of the process; afterwards it would keep files mapped.
-    backtrace::clear_symbol_cache();
+    let names = Loader::new(&file).ok();
     let lines: Vec<_> = frames
         .iter()
-        .take_while(|address| platform::library_of(**address) == Some(library))
-        .flat_map(|address| lines_of(*address, library))
+        .take_while(|frame| platform::library_of(**frame).is_some_and(|of| of.0 == begin))
+        // A return address points behind the call; the call is what is looked for.
+        .flat_map(|frame| lines_of(frame.saturating_sub(begin).saturating_sub(1), names.as_ref()))
         .collect();
-    backtrace::clear_symbol_cache();
 
     // What lies between the panic machinery and the plugin's entry point. The
     // interface calls the plugin, so its first frame from the inside is the end.
@@ -45,21 +41,31 @@ pub(crate) fn symbolize(frames: &[u64]) -> Vec<String> {
         .collect()
 }
 
-/// A return address points behind the call; the call is what is looked for.
 /// Inlined functions make several lines of one address.
-fn lines_of(address: u64, library: u64) -> Vec<(String, String)> {
+fn lines_of(address: u64, names: Option<&Loader>) -> Vec<(String, String)> {
     let mut lines = Vec::new();
-    backtrace::resolve((address.saturating_sub(1)) as usize as *mut c_void, |symbol| {
-        let Some(name) = symbol.name().map(|name| format!("{name:#}")) else { return };
-        let place = match (symbol.filename(), symbol.lineno()) {
-            (Some(file), Some(line)) => format!(" at {}:{line}", file.display()),
-            _ => String::new(),
-        };
-        let line = format!("{name}{place}");
-        lines.push((name, line));
-    });
+    if let Some(names) = names {
+        // Where there are line tables only, the function's name is the symbol's.
+        let symbol = names.find_symbol(address);
+        let symbol = symbol.map(|name| demangle_auto(name.into(), None).into_owned());
+        if let Ok(mut frames) = names.find_frames(address) {
+            while let Ok(Some(frame)) = frames.next() {
+                let function = frame.function.and_then(|name| Some(name.demangle().ok()?.into()));
+                let Some(name) = function.or_else(|| symbol.clone()) else { continue };
+                let place = frame.location.and_then(|place| Some((place.file?, place.line?)));
+                let line = match place {
+                    Some((file, line)) => format!("{name} at {file}:{line}"),
+                    None => name.clone(),
+                };
+                lines.push((name, line));
+            }
+        }
+        if let (true, Some(name)) = (lines.is_empty(), symbol) {
+            lines.push((name.clone(), name));
+        }
+    }
     if lines.is_empty() {
-        lines.push(("?".into(), format!("{:#x} in the plugin's library", address - library)));
+        lines.push(("?".into(), format!("{address:#x} in the plugin's library")));
     }
     lines
 }

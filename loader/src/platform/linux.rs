@@ -1,13 +1,14 @@
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{CStr, CString, OsStr, c_int, c_void};
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -176,13 +177,21 @@ pub(crate) fn is_mapped(path: &Path) -> io::Result<bool> {
     }))
 }
 
-/// The library that an address lies in: where it begins in memory.
-pub(crate) fn library_of(address: u64) -> Option<u64> {
+/// The library that an address lies in: where it begins in memory, and the file
+/// that it is mapped from.
+pub(crate) fn library_of(address: u64) -> Option<(u64, PathBuf)> {
     // SAFETY: plain numbers and pointers, for which all zeros is a value.
     let mut found: libc::Dl_info = unsafe { std::mem::zeroed() };
     // SAFETY: any address may be asked for; `found` is a valid place.
     let known = unsafe { libc::dladdr(address as usize as *const c_void, &raw mut found) };
-    (known != 0).then_some(found.dli_fbase as usize as u64)
+    if known == 0 || found.dli_fname.is_null() {
+        return None;
+    }
+    // SAFETY: the linker's own text, which lives as long as the library is
+    // mapped; the library is one that the caller holds a lease on.
+    let name = unsafe { CStr::from_ptr(found.dli_fname) };
+    let path = PathBuf::from(OsStr::from_bytes(name.to_bytes()));
+    Some((found.dli_fbase as usize as u64, path))
 }
 
 /// Writes all to a socket, without a signal when nobody reads any more.
