@@ -8,7 +8,12 @@ use parking_lot::Mutex;
 /// Applies `work` to every item and returns the results in the items' order.
 /// Blocks until all are done; the threads end with it.
 pub(crate) fn map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    // One item is what a drop into a running host brings, and asking how many
+    // threads there may be reads files.
+    let threads = match items.len() {
+        0 | 1 => 1,
+        most => thread::available_parallelism().map_or(1, usize::from).min(most),
+    };
     if threads < 2 {
         return items.into_iter().map(work).collect();
     }

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use plugbay_loader::{Host, Probe};
-use plugbay_tests::{release, with_embedded};
+use plugbay_tests::{released, shipped, with_embedded};
 use serde_json::json;
 
 const MANY: usize = 1000;
@@ -24,16 +24,17 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some("measure") => {
-            let [what, folder, cache] = &arguments[2..5] else { panic!("{arguments:?}") };
-            println!("{}", measure(what, Path::new(folder), Path::new(cache)));
+            let [what, folder, cache, worker] = &arguments[2..6] else { panic!("{arguments:?}") };
+            let [folder, cache, worker] = [folder, cache, worker].map(Path::new);
+            println!("{}", measure(what, folder, cache, worker));
         }
         _ => bench(),
     }
 }
 
 fn bench() {
-    let library = fs::read(release(&["-p", "plugbay-plugin-kv"]).join("libkv.so")).unwrap();
-    release(&["-p", "plugbay-host-app", "--bin", "plugbay-worker"]);
+    let library = fs::read(shipped("plugbay-plugin-kv")).unwrap();
+    let worker = released("plugbay-worker");
     let scratch = tempfile::tempdir().unwrap();
     let folder = |name: &str, count: usize| {
         let folder = scratch.path().join(name);
@@ -52,6 +53,7 @@ fn bench() {
     let many = folder("many", MANY);
 
     let new_cache = || tempfile::tempdir_in(scratch.path()).unwrap();
+    let in_child = |what: &str, folder: &Path, cache: &Path| in_child(what, folder, cache, &worker);
     let cold = |what: &str, folder: &Path| in_child(what, folder, new_cache().path());
     let warm_cache = scratch.path().join("warm");
     in_child("single-probed", &some, &warm_cache);
@@ -97,13 +99,14 @@ fn bench() {
 }
 
 /// One figure, in microseconds: of a whole folder, or the median of its files.
-fn measure(what: &str, folder: &Path, cache: &Path) -> f64 {
+fn measure(what: &str, folder: &Path, cache: &Path, worker: &Path) -> f64 {
     let files = files(folder);
     fs::create_dir_all(cache).unwrap();
+    let host = |probe| host(folder, cache, worker, probe);
     match what {
         "loop" => timed(|| files.iter().for_each(|file| open(file))),
         "start" => {
-            let host = host(folder, cache, Probe::Required);
+            let host = host(Probe::Required);
             timed(|| {
                 let report = host.start().unwrap();
                 assert!(report.refused.is_empty(), "{}", report.refused[0]);
@@ -111,16 +114,16 @@ fn measure(what: &str, folder: &Path, cache: &Path) -> f64 {
             })
         }
         "first-probed" => {
-            let host = host(folder, cache, Probe::Required);
+            let host = host(Probe::Required);
             timed(|| drop(host.load_file(&files[0]).unwrap()))
         }
         "single-dlopen" => each(&files, open),
         "single-unprobed" => {
-            let host = host(folder, cache, Probe::Never);
+            let host = host(Probe::Never);
             each(&files, |file| drop(host.load_file(file).unwrap()))
         }
         "single-probed" => {
-            let host = host(folder, cache, Probe::Required);
+            let host = host(Probe::Required);
             each(&files, |file| drop(host.load_file(file).unwrap()))
         }
         "single-copy" => {
@@ -147,12 +150,12 @@ fn open(file: &Path) {
 }
 
 /// A host whose end is not waited for: the process ends with it.
-fn host(folder: &Path, cache: &Path, probe: Probe) -> std::mem::ManuallyDrop<Host> {
+fn host(folder: &Path, cache: &Path, worker: &Path, probe: Probe) -> std::mem::ManuallyDrop<Host> {
     let host = Host::builder()
         .plugin_dir(folder)
         .cache_dir(cache)
         .data_dir(cache.join("data"))
-        .worker(release(&[]).join("plugbay-worker"))
+        .worker(worker)
         .probe(probe)
         .build()
         .unwrap();
@@ -176,10 +179,10 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn in_child(what: &str, folder: &Path, cache: &Path) -> f64 {
+fn in_child(what: &str, folder: &Path, cache: &Path, worker: &Path) -> f64 {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["measure", what])
-        .args([folder, cache])
+        .args([folder, cache, worker])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

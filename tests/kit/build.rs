@@ -91,11 +91,13 @@ fn run(command: &mut Command) {
     assert!(done.success(), "{command:?}");
 }
 
-/// Builds in the release profile what cargo's arguments name, and gives the
-/// folder that it lies in.
-pub fn release(what: &[&str]) -> PathBuf {
-    if !what.is_empty() {
-        run(Command::new(cargo()).args(["build", "-q", "--release"]).args(what));
-    }
-    target().join("release")
+/// The library of a package, built as plugins are shipped.
+pub fn shipped(package: &str) -> PathBuf {
+    built(package, &["--profile", "plugin"], "plugin")
+}
+
+/// A program of the package `plugbay-host-app`, built in the release profile.
+pub fn released(program: &str) -> PathBuf {
+    run(Command::new(cargo()).args(["build", "-q", "--release", "-p", "plugbay-host-app"]));
+    target().join("release").join(program)
 }

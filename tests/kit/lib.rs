@@ -11,7 +11,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 pub use author::{AuthorCrate, blocks, readme};
-pub use build::{build, build_with_nightly, built, release, root, worker};
+pub use build::{build, build_with_nightly, built, released, root, shipped, worker};
 use plugbay_loader::interface::serde_json::Value;
 use plugbay_loader::{Host, HostBuilder, Probe, StartReport};
 pub use rewrite::{misdeed, with_embedded, with_section};
