@@ -1,9 +1,11 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::commands::arguments::Member;
+use crate::settings::Interval;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
@@ -22,8 +24,18 @@ The config file, with all its keys (relative paths are relative to it):
     allow_world_writable = false
     probe = \"if-possible\"                 # or \"required\", \"never\"
     activation_deadline_seconds = 10
-    drain_limit_seconds = 10
     disabled = [\"sql\"]
+
+    [watch]
+    enabled = true                        # reload when a file changes
+    poll_seconds = 2                      # look at an interval, as for NFS
+    keep_removed = false                  # a removed file does not end its plugin
+
+    [reload]
+    probation_seconds = 10                # how long the version before may come back
+    allowed_troubles = 3                  # panics in that time; one more, and it does
+    max_generations = 32                  # of one plugin, in memory
+    drain_seconds = 10                    # how long running calls are waited for
 
     [config.markdown]                     # what the plugin `markdown` is given
     allow_html = false";
@@ -63,22 +75,27 @@ pub enum Command {
     /// Start a host and serve until SIGINT or SIGTERM
     ///
     /// Prints what is active, and what was refused and why, then listens on the
-    /// socket. On SIGINT or SIGTERM every plugin is deactivated; a second signal
-    /// ends at once.
+    /// socket, watches the folders, and prints what happens, each on one line. On
+    /// SIGINT or SIGTERM every plugin is deactivated; a second signal ends at once.
+    /// On SIGHUP all plugins are reloaded, as by `reload --all`.
     ///
     /// With --json: one line {"event":"started", …} with what `list --json`
-    /// prints, and one line {"event":"stopped","unloaded":[…],"failures":[…]} at
-    /// the end.
+    /// prints, one line for each event, as `history --json` prints them, and one
+    /// line {"event":"stopped","unloaded":[…],"failures":[…]} at the end.
     #[command(after_long_help = CONFIG_FILE)]
-    Run,
+    Run {
+        #[command(flatten)]
+        watch: WatchFlags,
+    },
     /// List the plugins that run, and what was refused
     ///
     /// Asks the running host. Where there is none: looks at the folders, and
     /// lists what would run, without loading anything.
     ///
     /// With --json: {"host","folders","plugins":[{"id","version","state",
-    /// "generation","calls","pinned","path","hash","description"}],
-    /// "refused":[{"path","id","version","code","reason","help"}],"notices"}.
+    /// "generation","calls","generations","pinned","path","hash","description"}],
+    /// "refused":[{"path","id","version","code","reason","help"}],"pinned",
+    /// "notices"}.
     /// `host` is null where none runs.
     List {
         /// Only what was refused
@@ -89,8 +106,8 @@ pub enum Command {
     },
     /// Show what a plugin says of itself; nothing is loaded for it
     ///
-    /// With --json: {"path","size","hash","state","generation","calls","pinned",
-    /// "refused","facts","manifest"}; what is not known is null.
+    /// With --json: {"path","size","hash","state","generation","calls",
+    /// "generations","pinned","refused","facts","manifest"}; what is not known is null.
     Inspect {
         /// A library file (anything with a `/`, or that exists), or a plugin's id
         #[arg(value_name = "FILE|ID", value_hint = ValueHint::FilePath)]
@@ -155,6 +172,69 @@ pub enum Command {
         /// The plugin
         id: String,
     },
+    /// Load the changed file of a plugin, and let it take over while calls go on
+    ///
+    /// Calls that run end in the old version, those that come go to the new one,
+    /// and the state is handed over. When the new one is refused, the old one
+    /// serves on, and this exits with 3. A plugin that does not serve is loaded.
+    ///
+    /// With --json, one line for each plugin: {"outcome","plugin",…}, where
+    /// `outcome` is reloaded, loaded, unchanged or (with --all) refused.
+    Reload {
+        /// The plugin
+        #[arg(required_unless_present = "all")]
+        id: Option<String>,
+        /// All plugins, and those that are new in the folders
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
+    },
+    /// Go back to the version of a plugin that was replaced last
+    ///
+    /// What served until now is not loaded again until its file changes, or
+    /// `quarantine clear`.
+    Rollback {
+        /// The plugin
+        id: String,
+    },
+    /// Save the state of a plugin to the disk, where it asks for that
+    ///
+    /// With --json: {"plugin","bytes"}.
+    Save {
+        /// The plugin
+        id: String,
+    },
+    /// Print what happened to plugins in the running host, the oldest first
+    ///
+    /// With --json: one line for each event: {"number","at","event",…}, where
+    /// `event` is loaded, reloaded, kept (a new file was refused, the old version
+    /// serves on), refused, unloaded, retired, in_use or watching.
+    History {
+        /// Only what is about this plugin
+        id: Option<String>,
+        /// Go on with what happens, until interrupted
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Build a plugin whenever its sources change, and let the running host take it
+    ///
+    /// Watches src/, Cargo.toml, plugin.toml and build.rs of a crate. What cargo
+    /// builds is put into a folder of the running host; where none runs, one is
+    /// started on the socket, with a folder of its own, and ends with this. While
+    /// the crate does not compile, the version before serves on.
+    ///
+    /// With --json: one line for each build: {"event":"built","seconds",
+    /// "compiled","library",…}, where `served` is what `reload --json` prints.
+    Dev {
+        /// The folder of the plugin's crate
+        #[arg(value_name = "PATH", default_value = ".", value_hint = ValueHint::DirPath)]
+        path: PathBuf,
+        /// Build with --release
+        #[arg(long)]
+        release: bool,
+        /// What else cargo build is given
+        #[arg(last = true, value_name = "CARGO ARGUMENTS")]
+        cargo: Vec<OsString>,
+    },
     /// List or release libraries that did not survive being tried
     Quarantine {
         #[command(subcommand)]
@@ -183,6 +263,19 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+/// Whether and how a host watches its folders.
+#[derive(Debug, Clone, Default, Args)]
+pub struct WatchFlags {
+    /// Do not reload when a file changes [also by $PLUGBAY_NO_WATCH, or in the
+    /// config file]
+    #[arg(long, conflicts_with = "poll")]
+    pub no_watch: bool,
+    /// Look at the folders at this interval, for file systems without events, as
+    /// NFS [also by $PLUGBAY_POLL_SECONDS, or in the config file]
+    #[arg(long, value_name = "SECONDS")]
+    pub poll: Option<Interval>,
 }
 
 /// Whether a running host is asked.

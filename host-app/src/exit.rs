@@ -39,10 +39,14 @@ impl Exit {
             return Self::NotPermitted;
         }
         match error.code() {
-            // A folder, a file, a plugin, a command, a file of a plugin.
-            "PB0101" | "PB0201" | "PB0701" | "PB0703" | "PB0905" => Self::NotFound,
+            // A folder, a file, a plugin, a command, a file of a plugin, an earlier version.
+            "PB0101" | "PB0201" | "PB0701" | "PB0703" | "PB0905" | "PB1107" => Self::NotFound,
             // Arguments that do not fit, and what should be an id.
             "PB0704" | "PB0901" => Self::Usage,
+            // A new generation that did not take over, and a state that it cannot begin with.
+            "PB1101" | "PB1102" | "PB1103" | "PB1104" | "PB1105" | "PB1201" | "PB1202" => {
+                Self::Refused
+            }
             code => match code.get(..4) {
                 Some("PB01" | "PB02" | "PB03" | "PB04" | "PB05" | "PB06") => Self::Refused,
                 _ => Self::Failed,

@@ -5,10 +5,13 @@
 mod args;
 mod commands;
 mod control;
+mod event_line;
 mod exit;
 mod progress;
+mod serving;
 mod settings;
 mod show;
+mod signals;
 mod survey;
 mod table;
 mod terminal;
@@ -40,7 +43,7 @@ fn main() -> ExitCode {
 }
 
 fn start_logging(command: &Command) {
-    let level = if matches!(command, Command::Run) { "info" } else { "warn" };
+    let level = if matches!(command, Command::Run { .. }) { "info" } else { "warn" };
     let environment = env_logger::Env::default().default_filter_or(level);
     env_logger::Builder::from_env(environment).init();
 }

@@ -1,6 +1,8 @@
 //! Where plugins are looked for and how they are run: flag > environment >
 //! config file > default.
 
+mod reloading;
+
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
@@ -18,7 +20,9 @@ use semver::Version;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::args::Common;
+pub use self::reloading::{Interval, Watching};
+use self::reloading::{ReloadTable, WatchEnvironment, WatchTable};
+use crate::args::{Common, WatchFlags};
 use crate::control::Place;
 use crate::exit::{Exit, Failure};
 
@@ -37,6 +41,9 @@ pub struct Settings {
     probe: Probe,
     activation_deadline: Option<Duration>,
     drain_limit: Option<Duration>,
+    reload: ReloadTable,
+    watch: WatchTable,
+    watch_environment: WatchEnvironment,
     config: BTreeMap<PluginId, Value>,
 }
 
@@ -66,6 +73,7 @@ struct Environment {
     plugin_path: Option<OsString>,
     default_folder: Option<PathBuf>,
     default_file: Option<PathBuf>,
+    watch: WatchEnvironment,
 }
 
 /// The config file.
@@ -79,6 +87,8 @@ struct File {
     activation_deadline_seconds: Option<Seconds>,
     drain_limit_seconds: Option<Seconds>,
     disabled: Vec<PluginId>,
+    watch: WatchTable,
+    reload: ReloadTable,
     config: BTreeMap<PluginId, toml::Table>,
 }
 
@@ -113,6 +123,10 @@ impl Settings {
             plugin_path: env::var_os(PLUGIN_PATH),
             default_folder: default_data_dir().map(|dir| dir.join("plugins")),
             default_file: default_file(),
+            watch: WatchEnvironment {
+                no_watch: env::var_os(reloading::NO_WATCH),
+                poll: env::var_os(reloading::POLL),
+            },
         };
         Self::with(common, environment)
     }
@@ -168,7 +182,14 @@ impl Settings {
                 ProbeWord::Never => Probe::Never,
             },
             activation_deadline: file.activation_deadline_seconds.map(|seconds| seconds.0),
-            drain_limit: file.drain_limit_seconds.map(|seconds| seconds.0),
+            drain_limit: file
+                .reload
+                .drain_seconds
+                .or(file.drain_limit_seconds)
+                .map(|seconds| seconds.0),
+            reload: file.reload,
+            watch: file.watch,
+            watch_environment: environment.watch,
             config: config.collect::<Result<_, Failure>>()?,
             file: path,
         })
@@ -195,7 +216,12 @@ impl Settings {
         if let Some(limit) = self.drain_limit {
             host = host.drain_limit(limit);
         }
-        host
+        self.reload.applied(host)
+    }
+
+    /// Whether and how a host watches its folders.
+    pub fn watching(&self, flags: &WatchFlags) -> Result<Watching, Failure> {
+        Watching::by(flags, &self.watch_environment, &self.watch)
     }
 
     /// What such a host would let pass.
@@ -283,6 +309,7 @@ mod tests {
                 plugin_path: None,
                 default_folder: Some("/default".into()),
                 default_file: Some(path),
+                watch: WatchEnvironment::default(),
             };
             Self { folder, common: Common::default(), environment }
         }
@@ -353,6 +380,10 @@ mod tests {
             ("probe = 'sometimes'", &["line 1", "`if-possible`"]),
             ("drain_limit_seconds = -1", &["line 1", "seconds"]),
             ("drain_limit_seconds = nan", &["line 1", "seconds"]),
+            ("[watch]\npoll = 3", &["line 2", "unknown field `poll`", "`poll_seconds`"]),
+            ("[watch]\npoll_seconds = 0", &["line 2", "no interval"]),
+            ("[reload]\nmax_generations = 0", &["line 2", "1 at least"]),
+            ("[reload]\ngenerations = 1", &["line 2", "`max_generations`"]),
             ("[config.a]\nx = inf", &["[config.a]", "inf"]),
         ] {
             let failure = failure(text);

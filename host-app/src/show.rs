@@ -5,13 +5,20 @@ use std::fmt::Write;
 use plugbay_loader::manifest::Command;
 use serde_json::Value;
 
-use crate::control::{Inspection, Overview, PinnedLine, PluginLine, RefusedLine};
+use crate::control::{GenerationLine, Inspection, Overview, PinnedLine, PluginLine, RefusedLine};
 use crate::table::{self, cell, plain};
 use crate::terminal::{Output, Tone, harmless, one_line};
 
 /// The plugins in a table, and below it what was refused.
 pub fn overview(overview: &Overview, output: &Output) -> String {
     let mut text = plugins(&overview.plugins, output);
+    let remains = remains(overview);
+    if !remains.is_empty() {
+        let _ = writeln!(text, "\n{}", output.paint(Tone::Strong, "Still in memory:"));
+        for line in remains {
+            let _ = writeln!(text, "  {}", one_line(&line));
+        }
+    }
     if !overview.refused.is_empty() {
         text.push('\n');
         text.push_str(&refused(&overview.refused, output));
@@ -20,6 +27,38 @@ pub fn overview(overview: &Overview, output: &Output) -> String {
         let _ = writeln!(text, "\n{} {}", output.paint(Tone::Doubtful, "note:"), one_line(notice));
     }
     text
+}
+
+/// The generations that do not serve, and what keeps each.
+fn remains(overview: &Overview) -> Vec<String> {
+    let mut lines = Vec::new();
+    for plugin in &overview.plugins {
+        for line in &plugin.generations {
+            if let Some(what) = remains_of(&plugin.id, line) {
+                let GenerationLine { generation, version, .. } = line;
+                lines.push(format!("{} {version} (generation {generation}): {what}", plugin.id));
+            }
+        }
+    }
+    for PinnedLine { id, generation, reason } in &overview.pinned {
+        lines.push(format!("{id} (generation {generation}), pinned: {reason}"));
+    }
+    lines
+}
+
+/// Why a generation is there that does not serve; none for the one that does.
+fn remains_of(id: &str, line: &GenerationLine) -> Option<String> {
+    let users = match line.holders.as_slice() {
+        [] => String::new(),
+        holders => format!("in use by {}", holders.join("; ")),
+    };
+    match (line.role.as_str(), users.is_empty()) {
+        ("serving", _) => None,
+        ("previous", true) => Some(format!("may come back: host-app rollback {id}")),
+        ("previous", false) => Some(format!("may come back; {users}")),
+        (_, true) => Some("about to end".to_owned()),
+        (_, false) => Some(format!("ends after its last call; {users}")),
+    }
 }
 
 pub fn plugins(plugins: &[PluginLine], output: &Output) -> String {
@@ -100,7 +139,18 @@ pub fn inspection(seen: &Inspection, verbose: bool, output: &Output) -> String {
     if seen.calls > 0 {
         fact("calls", &seen.calls.to_string());
     }
-    for PinnedLine { generation, reason } in &seen.pinned {
+    for line in &seen.generations {
+        match remains_of(manifest.id.as_str(), line) {
+            Some(what) => fact(&line.role, &format!("generation {}: {what}", line.generation)),
+            // Of the one that serves there is more to know.
+            None => line.holders.iter().for_each(|holder| fact("in use", holder)),
+        }
+        if line.troubles > 0 {
+            let generation = line.generation;
+            fact("troubles", &format!("generation {generation}: {}", line.troubles));
+        }
+    }
+    for PinnedLine { generation, reason, .. } in &seen.pinned {
         fact("pinned", &format!("generation {generation}: {reason}"));
     }
     fact("kinds", &manifest.kinds.join(", "));

@@ -64,6 +64,7 @@ impl Surveyor {
                 state: None,
                 generation: None,
                 calls: 0,
+                generations: Vec::new(),
                 pinned: Vec::new(),
                 refused: refused.as_ref().map(RefusedLine::from),
                 facts,
@@ -167,6 +168,7 @@ impl Survey {
             folders: folders.iter().map(|folder| printable(folder)).collect(),
             plugins: would_run.map(line).collect(),
             refused: self.refused.iter().map(RefusedLine::from).collect(),
+            pinned: Vec::new(),
             notices: Vec::new(),
         }
     }
@@ -215,6 +217,7 @@ fn inspection(verified: &Verified) -> Inspection {
         state: None,
         generation: None,
         calls: 0,
+        generations: Vec::new(),
         pinned: Vec::new(),
         refused: None,
         facts: verified.facts().clone(),
@@ -229,6 +232,7 @@ fn line(seen: &Inspection) -> PluginLine {
         state: "verified".into(),
         generation: None,
         calls: 0,
+        generations: Vec::new(),
         pinned: Vec::new(),
         path: seen.path.clone(),
         hash: seen.hash.clone().unwrap_or_default(),

@@ -1,8 +1,10 @@
 //! Standard output: results for people or as JSON, colours only on a terminal.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 
-use serde::Serialize;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::{Deserialize, Serialize};
 
 use crate::exit::{Exit, Failure};
 
@@ -18,7 +20,8 @@ pub struct Output {
 }
 
 /// The few colours there are.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Tone {
     Good,
     Doubtful,
@@ -61,6 +64,13 @@ impl Output {
     pub fn json_line(&self, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string(value).map_err(|error| cannot_write(&error.into()))?;
         self.text(&format!("{text}\n"))
+    }
+
+    /// Whether nobody reads it any more.
+    pub fn is_closed(&self) -> bool {
+        let stdout = io::stdout();
+        let mut waits = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+        poll(&mut waits, PollTimeout::ZERO).is_ok_and(|count| count > 0)
     }
 
     /// Text as it is. A reader that went away has seen what it wanted.

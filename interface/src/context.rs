@@ -20,16 +20,18 @@ struct Inner {
     generation: u64,
     data_dir: PathBuf,
     configuration: Value,
+    host: Arc<HostBox>,
 }
 
 impl Context {
-    pub(crate) fn new(id: &'static str, host: &HostBox, configuration: Value) -> Self {
+    pub(crate) fn new(id: &'static str, host: Arc<HostBox>, configuration: Value) -> Self {
         Self {
             inner: Arc::new(Inner {
                 id,
                 generation: host.generation(),
                 data_dir: PathBuf::from(host.data_dir().as_str()),
                 configuration,
+                host,
             }),
         }
     }
@@ -61,6 +63,14 @@ impl Context {
             Error::from(error).context(format!("the data folder {} cannot be made", dir.display()))
         })?;
         Ok(dir)
+    }
+
+    /// Says that this generation is not well: what it needs does not answer, say,
+    /// or its data is damaged. Counts like a panic: a host that sees too many of
+    /// them soon after a reload goes back to the version before. From any thread;
+    /// does not block.
+    pub fn report_trouble(&self, what: &str) {
+        self.inner.host.report_trouble(what.into());
     }
 
     /// The configuration as the host gave it, before it was read into

@@ -1,5 +1,6 @@
 //! What `#[plugin]` builds on. Not for use by hand.
 
+use std::io::Write;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
@@ -14,9 +15,13 @@ use crate::abi::{
 use crate::commands::read;
 use crate::error::code;
 use crate::guard::{guard, install_panic_hook};
-use crate::{Commands, Context, Error, Plugin, logging};
+use crate::{Commands, Context, Error, Plugin, hooks, logging};
 
 pub use crate::abi::{header, root_result};
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub use crate::hooks::{
+    create_key, create_thread, delete_key, map_file, register_local, set_value,
+};
 pub use abi_stable::library::{LibHeader, RootModuleResult};
 pub use plugbay_manifest::section::{encode, encoded_len};
 
@@ -39,6 +44,8 @@ impl<P: Exported> Functions<P> {
     abi_stable::staticref!(const VALUE: WithMetadata<Root> = WithMetadata::new(Root {
         activate: activate::<P>,
         set_log_level,
+        set_hooks: hooks::set,
+        delete_keys: hooks::delete_keys,
     }));
     const ROOT: RootRef = RootRef(Self::VALUE.as_prefix());
 }
@@ -67,17 +74,24 @@ struct Live<P> {
 }
 
 impl<P: Exported> Live<P> {
-    fn construct(host: &HostBox) -> Result<InstanceBox, Error> {
+    fn construct(host: &Arc<HostBox>) -> Result<InstanceBox, Error> {
         let configuration = host.configuration();
         let config = read(&configuration).map_err(|error| {
             error.context("the configuration does not fit").of_kind(FaultKind::CONFIG, code::CONFIG)
         })?;
         let raw: Value = serde_json::from_str(&configuration)?;
-        let state = match host.take_state() {
-            RSome(saved) => Some(read_state::<P>(&saved)?),
-            RNone => None,
+        let context = Context::new(P::ID, host.clone(), raw);
+        // Last, as calls may wait from here on.
+        let state = match host.hand_over() {
+            RResult::ROk(RSome(saved)) => Some(read_state::<P>(&saved)?),
+            RResult::ROk(RNone) => None,
+            RResult::RErr(fault) => {
+                return Err(
+                    Error::new(code::STATE, fault.message).of_kind(FaultKind::STATE, code::STATE)
+                );
+            }
         };
-        let plugin = P::activate(Context::new(P::ID, host, raw), config, state)?;
+        let plugin = P::activate(context, config, state)?;
         let commands = plugin.commands();
         let live = ManuallyDrop::new(Self { plugin, commands });
         Ok(Instance_TO::from_value(Exporter { live }, abi_stable::sabi_trait::TD_Opaque))
@@ -87,11 +101,13 @@ impl<P: Exported> Live<P> {
 fn read_state<P: Exported>(saved: &SavedState) -> Result<P::State, Error> {
     let wrong = |error: Error| error.of_kind(FaultKind::STATE, code::STATE);
     if saved.version != P::STATE_VERSION {
-        return Err(wrong(Error::message(format!(
-            "the saved state has version {}, this plugin reads {}",
-            saved.version,
-            P::STATE_VERSION
-        ))));
+        return P::migrate(saved.version, &saved.bytes).map_err(|error| {
+            wrong(error.context(format!(
+                "the state of version {} cannot be made one of version {}",
+                saved.version,
+                P::STATE_VERSION
+            )))
+        });
     }
     let text = std::str::from_utf8(&saved.bytes).map_err(|error| wrong(error.into()))?;
     read(text).map_err(|error| wrong(error.context("the saved state does not fit")))
@@ -130,6 +146,8 @@ impl<P: Exported> Instance for Exporter<P> {
             let Live { plugin, commands } = ManuallyDrop::into_inner(self.live);
             drop(commands);
             plugin.deactivate();
+            // What was printed without an end of line would go with the library.
+            let _ = std::io::stdout().flush();
             Ok(())
         });
         logging::disconnect();

@@ -50,6 +50,7 @@ mod error;
 #[doc(hidden)]
 pub mod export;
 mod guard;
+mod hooks;
 mod logging;
 mod plugin;
 

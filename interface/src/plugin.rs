@@ -26,6 +26,12 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// unless set). `state` is what the generation before gave from
     /// [`save`](Plugin::save), if it gave anything.
     ///
+    /// At a reload the generation before still serves meanwhile, and goes on
+    /// doing so if this fails; so nothing may be taken that both need. A plugin
+    /// with state (`[state] version` in `plugin.toml`) is called with the calls of
+    /// the generation before at an end and new ones waiting: what takes long is
+    /// better done later.
+    ///
     /// # Errors
     ///
     /// Any error refuses this generation: the host reports it and goes on.
@@ -45,14 +51,30 @@ pub trait Plugin: Sized + Send + Sync + 'static {
 
     /// Gives the state that the next generation begins with.
     ///
-    /// Called when no call is in flight and none will come, before
-    /// [`deactivate`](Plugin::deactivate).
+    /// Called while no call is in flight and new ones wait: at a reload, before
+    /// [`deactivate`](Plugin::deactivate), and whenever the host keeps the state
+    /// on disk. The plugin may serve on afterwards, so this changes nothing.
     ///
     /// # Errors
     ///
-    /// An error is reported; the next generation then begins without state.
+    /// At a reload an error keeps this generation serving. At an unload it is
+    /// reported, and the next generation begins without state.
     fn save(&self) -> Result<Option<Self::State>, Error> {
         Ok(None)
+    }
+
+    /// Makes a state of this version's out of one that another version saved:
+    /// `bytes` as that version's `State` was written (JSON), `version` as its
+    /// `plugin.toml` says. Called before [`activate`](Plugin::activate), which
+    /// gets the result.
+    ///
+    /// # Errors
+    ///
+    /// Any error refuses this generation. Unless written, all versions but this
+    /// one's own are refused.
+    fn migrate(version: u32, bytes: &[u8]) -> Result<Self::State, Error> {
+        let _ = bytes;
+        Err(Error::message(format!("this plugin does not read states of version {version}")))
     }
 
     /// Ends the plugin: stop threads, flush, close.

@@ -1,46 +1,122 @@
+use std::cell::UnsafeCell;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
+use parking_lot::Mutex;
 use plugbay_interface::abi::abi_stable::std_types::RResult;
 use plugbay_interface::abi::{Fault, InstanceBox};
 use plugbay_interface::manifest::PluginId;
 
 use crate::call::fault_of_the_plugin;
+use crate::close::{Closing, Mapped, Pinned};
 use crate::error::{Explain, Failure};
-use crate::lease::Leased;
+use crate::footprint::Footprint;
 use crate::link::Link;
 use crate::load::Loaded;
-use crate::platform::Library;
+use crate::probation::Troubles;
+use crate::records::{Holder, this_thread};
 use crate::report::Loadable;
-use crate::snapshot::Snapshot;
+use crate::slot::Drained;
+use crate::unload::Ending;
 
-/// A generation that serves.
+/// A generation that can serve.
 pub(crate) struct Active {
     pub(crate) about: Arc<Loadable>,
     pub(crate) generation: u64,
-    pub(crate) instance: Leased<InstanceBox>,
+    instance: UnsafeCell<Option<InstanceBox>>,
     pub(crate) root: plugbay_interface::abi::RootRef,
-    pub(crate) mapped: parking_lot::Mutex<Option<Mapped>>,
+    /// None once it was closed, or is about to be.
+    pub(crate) mapped: Arc<Mutex<Option<Mapped>>>,
+    /// The leases that are no marks, by number.
+    counted: Mutex<BTreeMap<u64, Counted>>,
+    pub(crate) troubles: Arc<Troubles>,
 }
 
-/// The mapped library with the file that it is mapped from.
-#[derive(Debug)]
-pub(crate) struct Mapped {
-    pub(crate) library: Library,
-    pub(crate) snapshot: Snapshot,
-    /// Threads of the loader's own that ran its code. Before a close they must
-    /// be gone: their thread-locals are the library's.
-    pub(crate) threads: Vec<JoinHandle<()>>,
+struct Counted {
+    thread: String,
+    tid: u64,
+    since: Instant,
 }
 
-impl Mapped {
-    /// Leaves both as they are for the rest of the process's life.
-    pub(crate) fn keep(self) {
-        // A library that goes out of scope stays mapped.
-        let Self { library: _, snapshot, threads: _ } = self;
-        snapshot.keep();
+// SAFETY: the instance is `Send + Sync` by its trait, and the cell is read under
+// a lease and emptied by who holds `Drained`, which no lease survives. The rest is.
+unsafe impl Sync for Active {}
+
+impl Active {
+    /// The plugin's value.
+    ///
+    /// # Safety
+    ///
+    /// The caller has a lease on this generation for as long as it uses the value.
+    #[inline(always)]
+    pub(crate) unsafe fn instance(&self) -> Option<&InstanceBox> {
+        // SAFETY: it is taken by who holds `Drained` alone, and there is none
+        // while there is a lease.
+        unsafe { &*self.instance.get() }.as_ref()
+    }
+
+    /// Takes the plugin's value out to end it.
+    pub(crate) fn take(drained: &mut Drained) -> Option<InstanceBox> {
+        // SAFETY: no lease exists and none will; the proof is borrowed for this
+        // alone.
+        unsafe { &mut *drained.active().instance.get() }.take()
+    }
+
+    /// The address of a symbol that its library exports.
+    pub(crate) fn symbol(&self, name: &str) -> Option<*const std::ffi::c_void> {
+        self.mapped.lock().as_ref()?.address_of(name)
+    }
+
+    /// What is known of what its library leaves on threads.
+    pub(crate) fn footprint(&self) -> Option<Arc<Footprint>> {
+        self.mapped.lock().as_ref().map(|mapped| mapped.footprint().clone())
+    }
+
+    /// Counts one more user that is no mark, and gives its number.
+    pub(crate) fn count_in(&self) -> u64 {
+        let (thread, tid) = this_thread();
+        let mut counted = self.counted.lock();
+        let number = counted.last_key_value().map_or(1, |(last, _)| last + 1);
+        counted.insert(number, Counted { thread, tid, since: Instant::now() });
+        number
+    }
+
+    pub(crate) fn count_out(&self, number: u64) {
+        self.counted.lock().remove(&number);
+    }
+
+    pub(crate) fn counted(&self) -> usize {
+        self.counted.lock().len()
+    }
+
+    /// Whether the thread with this number has taken one of those that are counted.
+    pub(crate) fn counts(&self, tid: u64) -> bool {
+        self.counted.lock().values().any(|counted| counted.tid == tid)
+    }
+
+    pub(crate) fn counted_holders(&self) -> Vec<Holder> {
+        let counted = self.counted.lock();
+        let holder = |one: &Counted| Holder {
+            thread: one.thread.clone(),
+            tid: one.tid,
+            command: None,
+            held_for: Some(one.since.elapsed()),
+        };
+        counted.values().map(holder).collect()
+    }
+}
+
+impl fmt::Debug for Active {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Active")
+            .field("plugin", &self.about.manifest.id)
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
     }
 }
 
@@ -66,6 +142,9 @@ pub enum ActivateError {
         /// The time it had.
         deadline: Duration,
     },
+    /// Its host had given up on it by then.
+    #[error("it was ready when nobody wanted it any more")]
+    Unwanted,
     /// The system gave no thread to do it on.
     #[error("no thread could be started: {0}")]
     Thread(#[source] std::io::Error),
@@ -78,6 +157,7 @@ impl Explain for ActivateError {
             Self::Panicked { .. } => "PB0602",
             Self::Deadline { .. } => "PB0603",
             Self::Thread(_) => "PB0604",
+            Self::Unwanted => "PB0605",
         }
     }
 
@@ -95,54 +175,104 @@ impl Explain for ActivateError {
                  (activation_deadline), or end the host"
                     .into()
             }
+            Self::Unwanted => "load it again".into(),
             Self::Thread(_) => "raise the limit on threads (ulimit -u)".into(),
         }
     }
 }
 
-/// Constructs the plugin on a thread of its own, which waits for it at most
-/// `deadline`. Where it fails, the library stays mapped: its code has run.
+/// Why a plugin does not serve, and its library where that is still mapped.
+pub(crate) struct NotActivated {
+    pub(crate) error: ActivateError,
+    pub(crate) pinned: Option<Box<Pinned>>,
+}
+
+/// Who waits for a generation to be ready.
+pub(crate) trait Taker: Send + Sync {
+    /// On the thread that constructed it. Whether it is wanted still.
+    fn take(&self, active: &Arc<Active>) -> bool;
+    /// When the time is over: whether it comes too late from now on. It does not
+    /// when it was taken already.
+    fn give_up(&self) -> bool;
+}
+
+/// Takes what is ready in time, and nothing more.
+#[derive(Debug, Default)]
+pub(crate) struct InTime(AtomicBool);
+
+impl Taker for InTime {
+    fn take(&self, _active: &Arc<Active>) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+
+    fn give_up(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+}
+
+/// Constructs the plugin on a thread of its own, which has `deadline` for it, and
+/// gives it to `taker` there. Where it fails, the library is closed: its code has
+/// run, and what that has left is taken back as at the end of one that served.
 pub(crate) fn activate(
     loaded: Loaded,
     about: Arc<Loadable>,
     link: Link,
     deadline: Duration,
-) -> Result<Active, ActivateError> {
-    let Loaded { verified, library, root } = loaded;
+    ending: Ending,
+    taker: Arc<dyn Taker>,
+) -> Result<Arc<Active>, NotActivated> {
+    let Loaded { mapped, root } = loaded;
     let generation = link.generation;
-    let mut mapped = Mapped { library, snapshot: verified.into_snapshot(), threads: Vec::new() };
+    let troubles = link.troubles.clone();
+    let id = about.manifest.id.clone();
+    let begun = Instant::now();
     let construct = root.activate();
-    let outcome = on_thread(
-        &about.manifest.id,
-        deadline,
-        move || construct(link.into_box()),
-        |late| {
-            if let RResult::ROk(instance) = late {
-                // Nobody waits any more; end it properly and drop what it says.
-                drop(instance.deactivate());
+    let footprint = mapped.footprint().clone();
+    // Shared, as the generation serves on the other thread as soon as it is
+    // taken there, and must have its library then.
+    let mapped = Arc::new(Mutex::new(Some(mapped)));
+    let work = {
+        let (taker, mapped) = (taker.clone(), mapped.clone());
+        move || match construct(link.into_box()) {
+            RResult::ROk(instance) => {
+                let active = Arc::new(Active {
+                    about,
+                    generation,
+                    instance: UnsafeCell::new(Some(instance)),
+                    root,
+                    mapped,
+                    counted: Mutex::default(),
+                    troubles,
+                });
+                if taker.take(&active) {
+                    Ok(active)
+                } else {
+                    discard(active);
+                    Err(ActivateError::Unwanted)
+                }
             }
-        },
-    );
-    match outcome {
-        Ok((RResult::ROk(instance), thread)) => {
-            mapped.threads.push(thread);
-            Ok(Active {
-                about,
-                generation,
-                instance: Leased::new(instance),
-                root,
-                mapped: parking_lot::Mutex::new(Some(mapped)),
-            })
+            RResult::RErr(fault) => Err(refusal(fault)),
         }
-        Ok((RResult::RErr(fault), _)) => {
-            let error = refusal(fault);
-            mapped.keep();
-            Err(error)
-        }
+    };
+    let give_up = || taker.give_up();
+    match on_thread(&id, &footprint, deadline, work, give_up).and_then(|ready| ready) {
+        Ok(active) => Ok(active),
         Err(error) => {
-            mapped.keep();
-            Err(error)
+            // Nobody has taken the generation, so the library is still there.
+            let closing = Closing::by(ending, begun, deadline);
+            let mapped = mapped.lock().take();
+            let pinned = mapped.and_then(|mapped| mapped.close(&id, generation, closing).err());
+            Err(NotActivated { error, pinned })
         }
+    }
+}
+
+/// Ends properly what never served, and drops what it says.
+fn discard(active: Arc<Active>) {
+    if let Some(active) = Arc::into_inner(active)
+        && let Some(instance) = active.instance.into_inner()
+    {
+        drop(instance.deactivate());
     }
 }
 
@@ -154,28 +284,35 @@ fn refusal(fault: Fault) -> ActivateError {
     }
 }
 
-/// Runs plugin code on a thread of its own, which ends soon after its result. A
-/// result that comes too late goes to `late`, on that thread.
+/// Runs plugin code on a thread of its own, which ends soon after its result.
+/// When the time is over, `give_up` says whether the result is still waited for.
+/// The library is not closed before the thread is gone, as its thread-locals are
+/// the library's.
 pub(crate) fn on_thread<T: Send + 'static>(
     id: &PluginId,
+    footprint: &Arc<Footprint>,
     deadline: Duration,
     work: impl FnOnce() -> T + Send + 'static,
-    late: impl FnOnce(T) + Send + 'static,
-) -> Result<(T, JoinHandle<()>), ActivateError> {
-    // No room in the channel: a result is either received or given back.
-    let (sender, receiver) = bounded(0);
-    let thread = thread::Builder::new()
-        .name(format!("plugin {id}"))
-        .spawn(move || {
-            if let Err(unsent) = sender.send(work()) {
-                late(unsent.into_inner());
-            }
-        })
-        .map_err(ActivateError::Thread)?;
+    give_up: impl FnOnce() -> bool,
+) -> Result<T, ActivateError> {
+    let (sender, receiver) = bounded(1);
+    footprint.starting();
+    let there = footprint.clone();
+    let thread = thread::Builder::new().name(format!("plugin {id}")).spawn(move || {
+        there.started();
+        drop(there);
+        // Nobody may wait any more.
+        let _ = sender.send(work());
+    });
+    if let Err(error) = thread {
+        footprint.not_started();
+        return Err(ActivateError::Thread(error));
+    }
     match receiver.recv_timeout(deadline) {
-        Ok(result) => Ok((result, thread)),
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-            Err(ActivateError::Deadline { deadline })
+        Err(RecvTimeoutError::Timeout) if !give_up() => {
+            receiver.recv().map_err(|_| ActivateError::Deadline { deadline })
         }
+        Err(_) => Err(ActivateError::Deadline { deadline }),
+        Ok(result) => Ok(result),
     }
 }

@@ -18,6 +18,7 @@ use crate::report::Progress;
 use crate::snapshot::Workspace;
 use crate::unload::Ending;
 use crate::verify::VerifyOptions;
+use crate::watch::WatchOptions;
 
 /// Says how a [`Host`] is to be. Made by [`Host::builder`].
 #[must_use]
@@ -42,6 +43,12 @@ pub(crate) struct Options {
     pub(crate) probe_deadline: Duration,
     pub(crate) activation_deadline: Duration,
     pub(crate) drain_limit: Duration,
+    pub(crate) max_state: usize,
+    pub(crate) max_generations: usize,
+    pub(crate) probation: Duration,
+    pub(crate) allowed_troubles: u32,
+    pub(crate) watch: Option<WatchOptions>,
+    pub(crate) keep_removed: bool,
     pub(crate) ending: Ending,
     pub(crate) backtraces: bool,
     pub(crate) log_levels: BTreeMap<String, LevelFilter>,
@@ -128,6 +135,12 @@ impl HostBuilder {
                 probe_deadline: Duration::from_secs(10),
                 activation_deadline: Duration::from_secs(10),
                 drain_limit: Duration::from_secs(10),
+                max_state: 1 << 30,
+                max_generations: 32,
+                probation: Duration::from_secs(10),
+                allowed_troubles: 3,
+                watch: None,
+                keep_removed: false,
                 ending: Ending::Keep,
                 backtraces: std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0"),
                 log_levels: BTreeMap::new(),
@@ -210,9 +223,51 @@ impl HostBuilder {
         self
     }
 
-    /// How long an unload waits for calls that are running. 10 s.
+    /// How long an unload, and a reload of a plugin with state, wait for calls
+    /// that are running. 10 s.
     pub fn drain_limit(mut self, limit: Duration) -> Self {
         self.options.drain_limit = limit;
+        self
+    }
+
+    /// Watches the folders from [`Host::start`] on: what is put into them is
+    /// loaded, what is replaced is reloaded, what is removed is unloaded. On a
+    /// thread of the host's own; what happens is told by [`Host::events`].
+    pub fn watch(mut self, options: WatchOptions) -> Self {
+        self.options.watch = Some(options);
+        self
+    }
+
+    /// Whether a plugin goes on when its file is removed from a watched folder.
+    pub fn keep_removed(mut self, keep: bool) -> Self {
+        self.options.keep_removed = keep;
+        self
+    }
+
+    /// The largest state that is handed over, in bytes. 1 GiB.
+    pub fn max_state(mut self, bytes: usize) -> Self {
+        self.options.max_state = bytes;
+        self
+    }
+
+    /// How many generations of one plugin may be in memory; a reload beyond that
+    /// is refused. 32.
+    pub fn max_generations(mut self, most: usize) -> Self {
+        self.options.max_generations = most;
+        self
+    }
+
+    /// How long a generation that was replaced is kept, idle, to come back when
+    /// the new one is in trouble. 10 s; none: at once it is ended.
+    pub fn probation(mut self, time: Duration) -> Self {
+        self.options.probation = time;
+        self
+    }
+
+    /// How many panics and troubles of its own report a generation may have in
+    /// its probation; with one more the one before takes over again. 3.
+    pub fn allowed_troubles(mut self, most: u32) -> Self {
+        self.options.allowed_troubles = most;
         self
     }
 
@@ -254,15 +309,16 @@ impl HostBuilder {
         self
     }
 
-    /// Closes the library when its plugin is unloaded, and looks whether it is
-    /// gone. Without this, the library stays mapped and is reported as pinned.
+    /// Closes also libraries without hooks (built with an interface before 1.1)
+    /// when their plugin is unloaded, and looks whether they are gone. Without
+    /// this, they stay mapped and are reported as pinned. Others are always closed.
     ///
     /// # Safety
     ///
     /// A Rust library leaves things behind on the threads that ran its code,
-    /// which are called when such a thread ends. So: no thread that called the
-    /// plugin, or that the plugin started, ends after the plugin was unloaded,
-    /// or the plugin is known to leave nothing there.
+    /// which are called when such a thread ends. So for those without hooks: no
+    /// thread that called the plugin, or that the plugin started, ends after the
+    /// plugin was unloaded, or the plugin is known to leave nothing there.
     pub unsafe fn close_on_unload(mut self) -> Self {
         self.options.ending = Ending::Close;
         self

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::activate::Active;
 use crate::error::{Explain, Failure};
 use crate::report::{PluginState, Refusal};
+use crate::slot::Lease;
 
 /// Why a call has no result.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +90,13 @@ pub enum CallError {
     },
 }
 
+/// For `?` on what comes in a box.
+impl From<Box<CallError>> for CallError {
+    fn from(error: Box<CallError>) -> Self {
+        *error
+    }
+}
+
 impl CallError {
     /// What the plugin said, where it was the plugin that said something.
     pub fn failure(&self) -> Option<&Failure> {
@@ -151,16 +159,30 @@ pub(crate) fn fault_of_the_plugin(failure: &Failure) -> String {
     }
 }
 
-/// Runs one command under a lease; `None` when the generation is retiring.
-pub(crate) fn call(
+/// Runs one command under a lease.
+pub(crate) fn call(lease: &Lease<'_>, command: &str, arguments: &str) -> Result<Value, CallError> {
+    let active = lease.active();
+    lease.note(command);
+    let outcome = run(lease, active, command, arguments);
+    lease.clear_note();
+    if let Err(CallError::Panicked { failure, .. }) = &outcome {
+        active.troubles.report(&format!("`{command}` panicked: {failure}"));
+    }
+    outcome
+}
+
+fn run(
+    lease: &Lease<'_>,
     active: &Active,
     command: &str,
     arguments: &str,
-) -> Option<Result<Value, CallError>> {
-    let instance = active.instance.enter()?;
+) -> Result<Value, CallError> {
     let plugin = || active.about.manifest.id.clone();
     let command_name = || command.to_owned();
-    let outcome = match instance.call(RStr::from_str(command), RStr::from_str(arguments)) {
+    let Some(instance) = lease.instance() else {
+        return Err(CallError::NotActive { plugin: plugin(), state: PluginState::Unloaded });
+    };
+    match instance.call(RStr::from_str(command), RStr::from_str(arguments)) {
         // Read here and now: the text is the plugin's, and the lease ends soon.
         RResult::ROk(json) => serde_json::from_str(&json).map_err(|source| CallError::Result {
             plugin: plugin(),
@@ -182,6 +204,5 @@ pub(crate) fn call(
                 _ => CallError::Failed { plugin, command, failure },
             })
         }
-    };
-    Some(outcome)
+    }
 }

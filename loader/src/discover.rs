@@ -150,18 +150,46 @@ pub fn discover(folders: &[PathBuf], allow_world_writable: bool) -> Discovered {
     found
 }
 
+/// One file of [`discover`]'s, which may be there or not; none where discover
+/// would not list it, because of its name or its folder. Looks at the folder alone.
+pub(crate) fn discover_one(
+    path: &Path,
+    folders: &[PathBuf],
+    allow_world_writable: bool,
+) -> Result<Option<Candidate>, DiscoverError> {
+    let mut seen = Vec::new();
+    for folder in folders {
+        let identity = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+        if seen.contains(&identity) {
+            continue;
+        }
+        if path.parent() == Some(folder) && is_library_name(path) {
+            look_at_folder(folder, allow_world_writable)?;
+            return Ok(Some(Candidate { rank: seen.len(), path: path.to_owned() }));
+        }
+        seen.push(identity);
+    }
+    Ok(None)
+}
+
 /// The candidate for one named file, whatever its name. Does no I/O.
 pub fn discover_file(path: impl Into<PathBuf>) -> Candidate {
     Candidate { rank: 0, path: path.into() }
 }
 
-fn list(folder: &Path, allow_world_writable: bool) -> Result<Vec<PathBuf>, DiscoverError> {
+fn unreadable(folder: &Path, source: io::Error) -> DiscoverError {
+    let path = folder.to_owned();
+    match source.kind() {
+        io::ErrorKind::NotFound => DiscoverError::Missing { path },
+        io::ErrorKind::NotADirectory => DiscoverError::NotAFolder { path },
+        _ => DiscoverError::Unreadable { path, source },
+    }
+}
+
+/// Whether files are taken from it at all.
+fn look_at_folder(folder: &Path, allow_world_writable: bool) -> Result<(), DiscoverError> {
     let path = || folder.to_owned();
-    let unreadable = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => DiscoverError::Missing { path: path() },
-        io::ErrorKind::NotADirectory => DiscoverError::NotAFolder { path: path() },
-        _ => DiscoverError::Unreadable { path: path(), source },
-    };
+    let unreadable = |source| unreadable(folder, source);
     let metadata = folder.metadata().map_err(unreadable)?;
     if !metadata.is_dir() {
         return Err(DiscoverError::NotAFolder { path: path() });
@@ -177,6 +205,12 @@ fn list(folder: &Path, allow_world_writable: bool) -> Result<Vec<PathBuf>, Disco
     {
         return Err(DiscoverError::Foreign { path: path(), owner });
     }
+    Ok(())
+}
+
+fn list(folder: &Path, allow_world_writable: bool) -> Result<Vec<PathBuf>, DiscoverError> {
+    look_at_folder(folder, allow_world_writable)?;
+    let unreadable = |source| unreadable(folder, source);
     let mut paths = Vec::new();
     for entry in folder.read_dir().map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
@@ -188,7 +222,8 @@ fn list(folder: &Path, allow_world_writable: bool) -> Result<Vec<PathBuf>, Disco
     Ok(paths)
 }
 
-fn is_library_name(path: &Path) -> bool {
+/// Whether a name says library: the platform's extension, not hidden.
+pub(crate) fn is_library_name(path: &Path) -> bool {
     let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
     !hidden && path.extension().is_some_and(|extension| extension == platform::LIBRARY_EXTENSION)
 }

@@ -6,7 +6,8 @@ use plugbay_interface::abi::{Fault, FaultKind};
 use serde::Serialize;
 
 use crate::{
-    ActivateError, DiscoverError, LoadError, ProbeError, ResolveError, VerifyError, backtrace,
+    ActivateError, DiscoverError, LoadError, PersistError, ProbeError, ReloadError, ResolveError,
+    VerifyError, backtrace,
 };
 
 /// What every error of this crate can say besides its message.
@@ -40,6 +41,12 @@ pub enum Error {
     /// The plugin did not become ready.
     #[error(transparent)]
     Activate(#[from] ActivateError),
+    /// It was ready, and could not take over from the generation that serves.
+    #[error(transparent)]
+    Reload(#[from] ReloadError),
+    /// The state that was kept for it cannot be read.
+    #[error(transparent)]
+    Persist(#[from] PersistError),
 }
 
 impl Explain for Error {
@@ -61,6 +68,8 @@ impl Error {
             Self::Probe(error) => error,
             Self::Load(error) => error,
             Self::Activate(error) => error,
+            Self::Reload(error) => error,
+            Self::Persist(error) => error,
         }
     }
 }

@@ -1,12 +1,18 @@
 mod lifecycle;
+mod reloading;
+mod retiring;
+mod watching;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use log::LevelFilter;
 use parking_lot::Mutex;
 use plugbay_interface::abi::SavedState;
@@ -16,13 +22,22 @@ use serde_json::Value;
 use crate::activate::Active;
 use crate::builder::{HostBuilder, Options};
 use crate::call::{self, CallError};
+use crate::close::{PinnedLibraries, PinnedLibrary};
 use crate::discover::discover_file;
 use crate::error::{Explain, printable};
+use crate::events::{Cause, Chronicle, Event, Events, Reloaded, Times};
+use crate::keeper::Wish;
+use crate::persist::{Persisted, SaveError};
+use crate::platform;
+use crate::plugin::PluginHandle;
 use crate::probe::Prober;
+use crate::reload::{LookedAt, Outcome, RollbackError};
 use crate::report::{Loadable, PluginState, PluginStatus, Refusal, StartReport};
+use crate::slot::Slot;
 use crate::snapshot::Workspace;
-use crate::unload::{Pin, UnloadError, Unloaded};
+use crate::unload::{UnloadError, Unloaded};
 use crate::verdicts::Verdicts;
+use crate::watch::Watcher;
 
 /// A program's plugins: finds them, runs them, and calls them.
 ///
@@ -31,37 +46,76 @@ use crate::verdicts::Verdicts;
 /// all plugins, as [`stop`](Host::stop) does.
 #[derive(Clone)]
 pub struct Host {
+    shared: Arc<Shared>,
+}
+
+/// What the clones of a host share. The keeper's thread has a way to `Inner` of
+/// its own, so the end of the last clone is seen here.
+struct Shared {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     options: Options,
     workspace: Workspace,
     prober: Prober,
     verdicts: Verdicts,
-    /// What calls go through. Replaced as a whole, never changed.
-    table: ArcSwap<HashMap<PluginId, Arc<Active>>>,
+    persisted: Persisted,
+    /// What calls go through: a slot for every plugin that has ever served.
+    /// Replaced as a whole, never changed.
+    table: ArcSwap<HashMap<PluginId, Arc<Slot>>>,
     known: Mutex<Known>,
-    /// One start, load or unload at a time.
+    pinned: PinnedLibraries,
+    /// One start, load, reload or unload at a time.
     changing: Mutex<()>,
     next_generation: AtomicU64,
     stopped: AtomicBool,
+    chronicle: Chronicle,
+    keeper: Keeper,
+    watcher: Mutex<Option<Watcher>>,
 }
 
-/// What is to be told of plugins that the table does not have, or no more.
+/// The way to the keeper's thread, which is started when it is first needed.
+struct Keeper {
+    wishes: Sender<Wish>,
+    waiting: Mutex<Option<Receiver<Wish>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    host: Weak<Inner>,
+}
+
+/// What is to be told of plugins, besides what their slots say.
 #[derive(Default)]
 struct Known {
     plugins: BTreeMap<PluginId, Record>,
     disabled: BTreeSet<PluginId>,
     refused: Vec<Arc<Refusal>>,
+    /// Which plugin the files in the folders are.
+    files: BTreeMap<PathBuf, PluginId>,
+    /// Plugins whose last file is gone, and that were in use then.
+    to_remove: BTreeSet<PluginId>,
 }
 
 struct Record {
     about: Arc<Loadable>,
     state: PluginState,
     generation: u64,
-    pinned: Vec<(u64, Pin)>,
     saved: Option<SavedState>,
+    /// The generation that was replaced last, as long as it may come back.
+    previous: Option<Previous>,
+    /// Generations that shall end and are still in use.
+    leaving: Vec<Leaving>,
+}
+
+struct Previous {
+    active: Arc<Active>,
+    until: Instant,
+}
+
+struct Leaving {
+    active: Arc<Active>,
+    since: Instant,
+    /// Whether it was told that it cannot end.
+    told: bool,
 }
 
 /// Why a host does not start.
@@ -149,6 +203,9 @@ impl Host {
     }
 
     pub(crate) fn new(options: Options, workspace: Workspace) -> Self {
+        // The first time it is asked for takes milliseconds, which is not to be
+        // while calls wait.
+        let _ = platform::has_membarrier();
         let verdicts = Verdicts::in_cache(&options.cache_dir);
         let prober = Prober::new(
             options.probe,
@@ -157,19 +214,34 @@ impl Host {
             verdicts.clone(),
         );
         let disabled = options.disabled.iter().filter_map(|id| id.parse().ok()).collect();
-        Self {
-            inner: Arc::new(Inner {
-                options,
-                workspace,
-                prober,
-                verdicts,
-                table: ArcSwap::default(),
-                known: Mutex::new(Known { disabled, ..Known::default() }),
-                changing: Mutex::new(()),
-                next_generation: AtomicU64::new(1),
-                stopped: AtomicBool::new(false),
-            }),
-        }
+        let (wishes, waiting) = unbounded();
+        let persisted = Persisted::below(&options.data_dir);
+        let inner = Arc::new_cyclic(|host| Inner {
+            options,
+            persisted,
+            workspace,
+            prober,
+            verdicts,
+            table: ArcSwap::default(),
+            known: Mutex::new(Known { disabled, ..Known::default() }),
+            pinned: PinnedLibraries::default(),
+            changing: Mutex::new(()),
+            next_generation: AtomicU64::new(1),
+            stopped: AtomicBool::new(false),
+            chronicle: Chronicle::default(),
+            keeper: Keeper {
+                wishes,
+                waiting: Mutex::new(Some(waiting)),
+                thread: Mutex::new(None),
+                host: host.clone(),
+            },
+            watcher: Mutex::new(None),
+        });
+        Self { shared: Arc::new(Shared { inner }) }
+    }
+
+    fn inner(&self) -> &Inner {
+        &self.shared.inner
     }
 
     /// Searches the folders and brings up what can run. What serves already goes
@@ -183,9 +255,9 @@ impl Host {
     /// Only after [`stop`](Host::stop). What is wrong with a file or a plugin is
     /// in the report.
     pub fn start(&self) -> Result<StartReport, StartError> {
-        let _changing = self.inner.changing.lock();
-        self.inner.running()?;
-        Ok(self.inner.start())
+        let _changing = self.inner().change();
+        self.inner().running()?;
+        Ok(self.inner().start())
     }
 
     /// Calls a command of a plugin on this thread, and waits for its result.
@@ -211,12 +283,108 @@ impl Host {
         command: &str,
         arguments: &str,
     ) -> Result<Value, CallError> {
-        let table = self.inner.table.load();
-        table
+        let inner = self.inner();
+        let table = inner.table.load();
+        let lease = table
             .get(plugin)
-            .filter(|_| !self.inner.stopped.load(Ordering::Relaxed))
-            .and_then(|active| call::call(active, command, arguments))
-            .unwrap_or_else(|| Err(self.inner.why_not(plugin)))
+            .filter(|_| !inner.stopped.load(Ordering::Relaxed))
+            .and_then(|slot| slot.enter());
+        match lease {
+            Some(lease) => call::call(&lease, command, arguments),
+            None => Err(inner.why_not(plugin)),
+        }
+    }
+
+    /// A way to one plugin that has served, without looking it up at each call.
+    /// It lives through reloads; whether the plugin serves, each call says.
+    pub fn plugin(&self, id: &str) -> Option<PluginHandle> {
+        let (id, slot) = {
+            let table = self.inner().table.load();
+            let (id, slot) = table.get_key_value(id)?;
+            (id.clone(), slot.clone())
+        };
+        Some(PluginHandle::new(self.clone(), id, slot))
+    }
+
+    /// Loads the file of a plugin anew, where its bytes have changed, and lets
+    /// the new generation take over: it is verified, loaded and constructed
+    /// while the old one serves, gets its state, and then every new call goes to
+    /// it. Calls that run end where they began. Loads a plugin that does not
+    /// serve yet.
+    ///
+    /// Blocks until the new one serves or is refused. Calls wait for the state of
+    /// a plugin that has one, and for nothing else.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is wrong with the new one; the old one then serves on, untouched.
+    pub fn reload(&self, id: &str) -> Result<Outcome, LoadPluginError> {
+        let id: PluginId = id.parse()?;
+        let inner = self.inner();
+        let _changing = inner.change();
+        inner.running()?;
+        inner.reload_from_folders(&id, &Cause::Request)
+    }
+
+    /// [`reload`](Self::reload)s every plugin that serves, one after the other,
+    /// and loads what is new in the folders.
+    ///
+    /// # Errors
+    ///
+    /// Only after [`stop`](Host::stop); those of single plugins stand beside them.
+    pub fn reload_all(&self) -> Result<Vec<LookedAt>, StartError> {
+        let inner = self.inner();
+        let _changing = inner.change();
+        inner.running()?;
+        Ok(inner.rescan(&Cause::Request, &[], Times::default()))
+    }
+
+    /// Goes back to the generation of a plugin that was replaced last: with the
+    /// state of the one that serves, where the earlier version takes it, else
+    /// with its own. What served is not loaded again until its bytes change, or
+    /// its quarantine is lifted.
+    ///
+    /// # Errors
+    ///
+    /// When there is no way back; then all stays as it is.
+    pub fn rollback(&self, id: &str) -> Result<Reloaded, RollbackError> {
+        let id: PluginId = id.parse()?;
+        let inner = self.inner();
+        let _changing = inner.change();
+        inner.running()?;
+        inner.roll_back(&id, Cause::Rollback, "somebody went back to the version before")
+    }
+
+    /// Saves the state of a plugin that serves, and keeps it on disk, so that a
+    /// host that is killed begins with it. It is on the disk when this returns.
+    /// The plugin asks for that with `[state] persist = true`; its state is also
+    /// kept at each reload, unload and stop. Calls wait while it saves, not while
+    /// it is written. Gives the size in bytes.
+    ///
+    /// # Errors
+    ///
+    /// When it does not serve or did not ask, cannot save, or the disk is full;
+    /// what was kept before is kept.
+    pub fn save(&self, id: &str) -> Result<usize, SaveError> {
+        let id: PluginId = id.parse()?;
+        let _changing = self.inner().change();
+        self.inner().save(&id)
+    }
+
+    /// Why a call found nobody.
+    pub(crate) fn why_not(&self, id: &PluginId) -> CallError {
+        self.inner().why_not(id.as_str())
+    }
+
+    /// What happened to plugins in this host, the oldest first: the last 1,000
+    /// events.
+    pub fn history(&self) -> Vec<Event> {
+        self.inner().chronicle.history()
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> Events {
+        self.inner().chronicle.subscribe()
     }
 
     /// Brings up one plugin that is in the folders and does not serve: the
@@ -227,9 +395,9 @@ impl Host {
     /// When it is not there, serves already, or is refused.
     pub fn load(&self, id: &str) -> Result<PluginStatus, LoadPluginError> {
         let id: PluginId = id.parse()?;
-        let _changing = self.inner.changing.lock();
-        self.inner.running()?;
-        self.inner.load(&id)
+        let _changing = self.inner().change();
+        self.inner().running()?;
+        self.inner().load(&id)
     }
 
     /// Brings up the plugin in one file, which need not be in the folders.
@@ -238,21 +406,21 @@ impl Host {
     ///
     /// When its id serves already, or it is refused.
     pub fn load_file(&self, path: impl Into<PathBuf>) -> Result<PluginStatus, LoadPluginError> {
-        let _changing = self.inner.changing.lock();
-        self.inner.running()?;
-        self.inner.load_file(discover_file(path))
+        let _changing = self.inner().change();
+        self.inner().running()?;
+        self.inner().load_file(discover_file(path))
     }
 
     /// Ends a plugin: waits for its calls, keeps its state for the next
-    /// [`load`](Host::load) in this host, deactivates it. While it waits, new
-    /// calls of this plugin are refused; where it gives up, they are taken again.
+    /// [`load`](Host::load) in this host, deactivates it. Calls that come
+    /// meanwhile wait; where it gives up, they go on.
     ///
     /// # Errors
     ///
     /// When it does not serve, or its calls do not end in time; then it goes on.
     pub fn unload(&self, id: &str) -> Result<Unloaded, UnloadError> {
-        let _changing = self.inner.changing.lock();
-        self.inner.unload(id, PluginState::Unloaded)
+        let _changing = self.inner().change();
+        self.inner().unload(id, PluginState::Unloaded, &Cause::Request)
     }
 
     /// Ends a plugin, as [`unload`](Host::unload), and holds it back, whatever
@@ -262,8 +430,8 @@ impl Host {
     ///
     /// As `unload`.
     pub fn disable(&self, id: &str) -> Result<Unloaded, UnloadError> {
-        let _changing = self.inner.changing.lock();
-        self.inner.unload(id, PluginState::Disabled)
+        let _changing = self.inner().change();
+        self.inner().unload(id, PluginState::Disabled, &Cause::Request)
     }
 
     /// Takes a [`disable`](Host::disable) back and brings the plugin up with the
@@ -278,44 +446,62 @@ impl Host {
 
     /// What is known of every plugin that serves or has served, by id.
     pub fn plugins(&self) -> Vec<PluginStatus> {
-        let table = self.inner.table.load();
-        let known = self.inner.known.lock();
-        known.plugins.iter().map(|(id, record)| record.status(table.get(id))).collect()
+        let known = self.inner().known.lock();
+        known.plugins.values().map(|record| self.inner().status(record)).collect()
+    }
+
+    /// The libraries of ended generations that are still in memory, and why; also
+    /// those of plugins that never served. Each start, load, reload and unload
+    /// tries to close them again.
+    pub fn pinned(&self) -> Vec<PinnedLibrary> {
+        self.inner().pinned.all()
     }
 
     /// What the last start, and loads since, refused.
     pub fn refused(&self) -> Vec<Arc<Refusal>> {
-        self.inner.known.lock().refused.clone()
+        self.inner().known.lock().refused.clone()
     }
 
     /// Changes the most verbose level taken from a plugin's log macros, for the
     /// generation that serves. Whether there is one.
     pub fn set_log_level(&self, id: &str, level: LevelFilter) -> bool {
-        let table = self.inner.table.load();
-        let Some(active) = table.get(id) else { return false };
-        let Some(_lease) = active.instance.enter() else { return false };
-        active.root.set_log_level()(level as u8);
+        let table = self.inner().table.load();
+        let Some(slot) = table.get(id) else { return false };
+        let Some(lease) = slot.enter() else { return false };
+        lease.active().root.set_log_level()(level as u8);
         true
     }
 
     /// What is known of files that were loaded in child processes, and the
     /// quarantine.
     pub fn verdicts(&self) -> &Verdicts {
-        &self.inner.verdicts
+        &self.shared.inner.verdicts
     }
 
     /// Ends all plugins. Calls that come later are refused. Waits for those that
     /// are running up to the drain limit, for all plugins at the same time; one
     /// that is still busy then is left as it is, with its library mapped.
     pub fn stop(&self) -> Vec<Result<Unloaded, UnloadError>> {
-        let _changing = self.inner.changing.lock();
-        self.inner.stop()
+        let _changing = self.inner().change();
+        self.inner().stop()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.inner.end();
     }
 }
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let active: Vec<_> = self.inner.table.load().keys().cloned().collect();
+        let known = self.inner().known.lock();
+        let active: Vec<_> = known
+            .plugins
+            .iter()
+            .filter(|(_, record)| record.state == PluginState::Active)
+            .map(|(id, _)| id.clone())
+            .collect();
         f.debug_struct("Host").field("active", &active).finish_non_exhaustive()
     }
 }

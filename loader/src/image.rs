@@ -92,6 +92,11 @@ pub fn inspect(data: &[u8]) -> Result<Embedded, ImageError> {
     payload.read().map_err(ImageError::Manifest)
 }
 
+/// Whether a library is marked to stay mapped however often it is closed.
+pub(crate) fn is_never_unmapped(data: &[u8]) -> bool {
+    elf_for_this_process(Reader::Memory(data)).is_ok_and(|elf| loadable::is_never_unmapped(&elf))
+}
+
 /// The headers of a library that the dynamic linker may be given.
 fn elf_for_this_process(reader: Reader<'_>) -> Result<Elf<'_>, ImageError> {
     let start = reader.start(MAX_START)?;

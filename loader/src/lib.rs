@@ -27,41 +27,63 @@ mod activate;
 mod backtrace;
 mod builder;
 mod call;
+mod close;
 mod discover;
 mod error;
+mod events;
+mod footprint;
+mod handover;
 mod host;
 mod image;
-mod lease;
+mod keeper;
 mod link;
 mod load;
 mod parallel;
+mod persist;
 mod platform;
+mod plugin;
+mod probation;
 mod probe;
+mod protect;
+mod records;
+mod reload;
 mod report;
 mod resolve;
+mod slot;
 mod snapshot;
+mod sync;
 mod unload;
 mod verdicts;
 mod verify;
+mod watch;
 pub mod worker;
 
 pub use activate::ActivateError;
 pub use builder::{BuildError, HostBuilder, default_cache_dir, default_data_dir};
 pub use call::CallError;
+pub use close::PinnedLibrary;
 pub use discover::{Candidate, DiscoverError, Discovered, discover, discover_file};
 pub use error::{Error, Explain, Failure, printable};
+pub use events::{Cause, Event, Events, Happening, Reloaded, Times};
+pub use handover::HandoverError;
 pub use host::{Host, LoadPluginError, StartError};
 pub use image::{Found, inspect, manifest_in};
 pub use load::LoadError;
+pub use persist::{PersistError, SaveError};
+pub use plugin::{Lease, LongLease, PluginHandle};
 pub use probe::{Probe, ProbeError};
+pub use records::Holder;
+pub use reload::{LookedAt, Outcome, ReloadError, RollbackError};
 pub use report::{
-    Notice, Phase, PluginState, PluginStatus, Progress, Refusal, StartReport, full_message,
+    GenerationStatus, Notice, Phase, PluginState, PluginStatus, Progress, Refusal, Role,
+    StartReport, full_message,
 };
 pub use resolve::{HostFacts, Plan, ResolveError, Resolved, resolve};
 pub use snapshot::Workspace;
-pub use unload::{Pin, UnloadError, Unloaded};
+pub use unload::{Pin, RemainingThread, UnloadError, Unloaded};
 pub use verdicts::{QuarantineEntry, Verdict, Verdicts};
 pub use verify::{ImageError, Verified, VerifyError, VerifyOptions, verify};
+pub use watch::WatchOptions;
 
 /// The interface crate: what plugins are written against.
 pub use plugbay_interface as interface;

@@ -2,13 +2,19 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use log::{Level, LevelFilter, Metadata, Record};
 use parking_lot::Mutex;
 use plugbay_interface::abi::abi_stable::sabi_trait::TD_Opaque;
-use plugbay_interface::abi::abi_stable::std_types::{ROption, RString};
-use plugbay_interface::abi::{HostBox, HostSide, HostSide_TO, LogRecord, SavedState};
+use plugbay_interface::abi::abi_stable::std_types::{RNone, ROption, RResult, RStr, RString, RVec};
+use plugbay_interface::abi::{
+    Fault, FaultKind, HostBox, HostSide, HostSide_TO, LogRecord, SavedState,
+};
 use plugbay_interface::manifest::PluginId;
+
+use crate::handover::{Handover, HandoverError};
+use crate::probation::Troubles;
 
 /// What a generation is told.
 #[derive(Debug)]
@@ -18,9 +24,28 @@ pub(crate) struct Link {
     pub(crate) data_dir: PathBuf,
     /// JSON.
     pub(crate) configuration: String,
-    pub(crate) state: Mutex<Option<SavedState>>,
+    pub(crate) state: StateSource,
     pub(crate) wants_backtraces: bool,
     pub(crate) log_level: LevelFilter,
+    pub(crate) troubles: Arc<Troubles>,
+}
+
+/// Where the state comes from that a generation begins with.
+#[derive(Debug)]
+pub(crate) enum StateSource {
+    /// Kept by the host since the plugin last served, if there was any.
+    Kept(Mutex<Option<SavedState>>),
+    /// From the generation that serves.
+    Over(Arc<Handover>),
+}
+
+impl StateSource {
+    fn take(&self) -> Result<Option<SavedState>, HandoverError> {
+        match self {
+            Self::Kept(state) => Ok(state.lock().take()),
+            Self::Over(handover) => handover.take(),
+        }
+    }
 }
 
 impl Link {
@@ -44,7 +69,27 @@ impl HostSide for Link {
     }
 
     fn take_state(&self) -> ROption<SavedState> {
-        self.state.lock().take().into()
+        // What went wrong is known to the handover, which lets nobody serve then.
+        self.state.take().unwrap_or_default().into()
+    }
+
+    fn hand_over(&self) -> RResult<ROption<SavedState>, Fault> {
+        match self.state.take() {
+            Ok(state) => RResult::ROk(state.into()),
+            Err(error) => RResult::RErr(Fault {
+                kind: FaultKind::STATE,
+                code: plugbay_interface::code::STATE.into(),
+                message: error.to_string().into(),
+                causes: RVec::new(),
+                place: RNone,
+                frames: RVec::new(),
+                more: RString::new(),
+            }),
+        }
+    }
+
+    fn report_trouble(&self, what: RStr<'_>) {
+        self.troubles.report(what.as_str());
     }
 
     fn wants_backtraces(&self) -> bool {

@@ -12,16 +12,17 @@ use plugbay_interface::abi::{ROOT_SYMBOL, RootRef};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use crate::close::Mapped;
 use crate::error::{Explain, shown_word};
+use crate::footprint::watch_this_thread;
 use crate::platform::Library;
 use crate::probe::Probed;
 use crate::resolve::Resolved;
-use crate::verify::Verified;
 
-/// A mapped library with an ABI root that this host understands.
+/// A mapped library with an ABI root that this host understands, and with this
+/// host's hooks.
 pub(crate) struct Loaded {
-    pub(crate) verified: Verified,
-    pub(crate) library: Library,
+    pub(crate) mapped: Mapped,
     pub(crate) root: RootRef,
 }
 
@@ -113,11 +114,13 @@ impl Explain for LoadError {
 /// Maps the private copy of a plugin that may be mapped.
 pub(crate) fn load(resolved: Resolved, _probed: Probed) -> Result<Loaded, LoadError> {
     let verified = resolved.into_verified();
+    // Its constructors run before it has hooks.
+    watch_this_thread();
     // SAFETY: the path is the private copy that was verified, and a `Probed`
     // says that it survived the same in a child process or that the host's
     // author wants to go without.
     let (library, root) = unsafe { open_root(verified.copy_path()) }?;
-    Ok(Loaded { verified, library, root })
+    Ok(Loaded { mapped: Mapped::new(library, verified.into_snapshot(), root), root })
 }
 
 /// Maps a library and takes its root.

@@ -9,8 +9,11 @@ use semver::Version;
 use serde::Serialize;
 
 use crate::error::{Error, Explain, printable};
+use crate::events::Happening;
+use crate::records::Holder;
+use crate::resolve::ResolveError;
 use crate::unload::Pin;
-use crate::verify::Verified;
+use crate::verify::{Verified, VerifyError};
 
 /// What is known of a library that passed verification.
 #[derive(Debug, Clone)]
@@ -56,7 +59,31 @@ pub struct Refusal {
     pub error: Error,
 }
 
+impl From<VerifyError> for Refusal {
+    fn from(error: VerifyError) -> Self {
+        Self { path: error.path().to_owned(), plugin: None, error: error.into() }
+    }
+}
+
+impl From<ResolveError> for Refusal {
+    fn from(error: ResolveError) -> Self {
+        let plugin = Some((error.id().clone(), error.version().clone()));
+        Self { path: error.path().to_owned(), plugin, error: error.into() }
+    }
+}
+
 impl Refusal {
+    /// As an event.
+    pub(crate) fn happening(&self) -> Happening {
+        Happening::Refused {
+            path: self.path.clone(),
+            plugin: self.plugin.as_ref().map(|(id, _)| id.clone()),
+            code: self.error.code().to_owned(),
+            reason: self.reason(),
+            help: self.error.hint(),
+        }
+    }
+
     /// For programs that judge files themselves, with [`verify`](crate::verify)
     /// and [`resolve`](crate::resolve()).
     pub fn new(
@@ -183,8 +210,10 @@ pub struct PluginStatus {
     pub state: PluginState,
     /// The generation that serves, or the last one that did.
     pub generation: u64,
-    /// Calls that are running now.
+    /// Calls that are running now, and other uses, of all its generations.
     pub calls: u64,
+    /// Its generations that could serve, and those that are only still in use.
+    pub generations: Vec<GenerationStatus>,
     /// Why libraries of earlier generations are still in memory: generation and reason.
     pub pinned: Vec<(u64, Pin)>,
     /// The BLAKE3 hash of the file, in hex.
@@ -195,7 +224,39 @@ pub struct PluginStatus {
     pub manifest: Manifest,
 }
 
-fn as_printable<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+/// What is known of one generation.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct GenerationStatus {
+    /// Which.
+    pub generation: u64,
+    /// Its version.
+    pub version: Version,
+    /// What it does.
+    pub role: Role,
+    /// Who uses it now.
+    pub holders: Vec<Holder>,
+    /// Calls of it that panicked, and times that it said that it is not well.
+    pub troubles: u32,
+}
+
+/// What a generation does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Role {
+    /// It gets the calls.
+    Serving,
+    /// It was replaced, and may come back.
+    Previous,
+    /// It ends as soon as nobody uses it.
+    Leaving,
+}
+
+pub(crate) fn as_printable<S: serde::Serializer>(
+    path: &Path,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&printable(path))
 }
 

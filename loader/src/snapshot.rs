@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use plugbay_interface::manifest::Manifest;
 
 use crate::error::printable;
-use crate::platform;
+use crate::{image, platform};
 
 const LOCK: &str = "lock";
 
@@ -203,6 +203,11 @@ impl Drop for Inner {
 impl Snapshot {
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether the library asks the dynamic linker never to be unmapped.
+    pub(crate) fn is_never_unmapped(&self) -> bool {
+        fs::read(&self.path).is_ok_and(|library| image::is_never_unmapped(&library))
     }
 
     pub(crate) fn hash(&self) -> blake3::Hash {

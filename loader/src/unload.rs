@@ -1,46 +1,84 @@
 use std::fmt;
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use plugbay_interface::abi::abi_stable::std_types::{RNone, RResult, RSome, RVec};
-use plugbay_interface::abi::{Fault, InstanceBox, SavedState};
+use plugbay_interface::abi::abi_stable::std_types::RResult;
+use plugbay_interface::abi::{InstanceBox, SavedState};
 use plugbay_interface::manifest::PluginId;
+use semver::Version;
 use serde::Serialize;
 
-use crate::activate::{Active, Mapped, on_thread};
-use crate::error::{Explain, Failure};
-use crate::platform;
+use crate::activate::{Active, on_thread};
+use crate::close::{Closing, Pinned};
+use crate::error::{Explain, Failure, shown_word};
+use crate::handover::state_of;
+use crate::records::{Holder, list};
+use crate::slot::Drained;
 
-/// Why the library of a retired plugin is still in memory.
+/// Why the library of a retired plugin is still in memory. All but `Kept` are
+/// looked at again whenever the host changes something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Pin {
-    /// The host keeps retired libraries mapped. That is the default, because a
-    /// Rust library that is unmapped while a thread lives that ran its code can
-    /// crash the process when that thread ends.
+    /// It was built with an interface before 1.1, or for a platform, that has no
+    /// hooks: what it leaves on threads is not known, and a library that is
+    /// unmapped while a thread would still call it crashes the process.
     Kept,
-    /// It was closed, and something of its own keeps it: a thread-local with a
-    /// destructor, or a NODELETE mark.
+    /// Threads that run or ran its code do not end, mostly threads that it
+    /// started itself.
+    Threads {
+        /// Which.
+        threads: Vec<RemainingThread>,
+    },
+    /// Destructors of its thread-locals do not come to an end.
+    ThreadLocals,
+    /// It handles signals.
+    SignalHandlers {
+        /// Their names.
+        signals: Vec<String>,
+    },
+    /// It is marked NODELETE, so the system's loader never gives it back.
+    NoDelete,
+    /// It was closed, and something else keeps it mapped: a thread-local that is
+    /// not the hooks' to know, a symbol that must be unique, or a use of its own.
     StillMapped,
     /// The system's loader would not close it.
     CloseFailed {
         /// What it said.
         said: String,
     },
-    /// Its code still runs on a thread that does not come back.
-    StillRunning,
+}
+
+/// A thread that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RemainingThread {
+    /// The name that the system has for it, at most 15 bytes.
+    pub name: String,
+    /// The system's number.
+    pub tid: i32,
 }
 
 impl fmt::Display for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kept => f.write_str("kept mapped, as closing is not known to be safe"),
-            Self::StillMapped => {
-                f.write_str("closed, but a thread-local or a NODELETE mark keeps it mapped")
+            Self::Threads { threads } => {
+                let names = threads
+                    .iter()
+                    .map(|RemainingThread { name, tid }| format!("`{}` ({tid})", shown_word(name)));
+                let names: Vec<_> = names.collect();
+                write!(f, "its code may still run on a thread: {}", names.join(", "))
             }
+            Self::ThreadLocals => {
+                f.write_str("the destructors of its thread-locals did not come to an end")
+            }
+            Self::SignalHandlers { signals } => {
+                write!(f, "it handles signals: {}", signals.join(", "))
+            }
+            Self::NoDelete => f.write_str("it is marked NODELETE"),
+            Self::StillMapped => f.write_str("closed, but something keeps it mapped"),
             Self::CloseFailed { said } => write!(f, "the system would not close it: {said}"),
-            Self::StillRunning => f.write_str("its code still runs on a thread"),
         }
     }
 }
@@ -73,13 +111,14 @@ pub enum UnloadError {
     },
     /// Calls were still running at the end of the time they had. It serves on.
     #[error(
-        "the plugin `{plugin}` still has {calls} calls running after {limit:?}; it goes on serving"
+        "the plugin `{plugin}` is still in use after {limit:?}, and goes on serving: {}",
+        list(.holders)
     )]
     Busy {
         /// The plugin.
         plugin: PluginId,
-        /// Calls that are still running.
-        calls: u64,
+        /// Who uses it.
+        holders: Vec<Holder>,
         /// The time that they had.
         limit: Duration,
     },
@@ -101,115 +140,84 @@ impl Explain for UnloadError {
     }
 }
 
-/// How retired libraries end.
+/// How retired libraries without hooks end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
     Keep,
     Close,
 }
 
-/// Ends a generation: waits for its calls, takes its state, deactivates it,
-/// drops all that is its own, and closes the library where that is wanted.
+/// Ends a generation that nobody uses: takes its state, where one of at most so
+/// many bytes is wanted, deactivates it, drops all that is its own, and closes
+/// the library.
 pub(crate) fn retire(
-    active: &Active,
-    drain_limit: Duration,
+    mut drained: Drained,
+    max_state: Option<usize>,
     deadline: Duration,
     ending: Ending,
-) -> Result<(Unloaded, Option<SavedState>), UnloadError> {
-    let id = active.about.manifest.id.clone();
-    let instance = active.instance.take(drain_limit).map_err(|calls| match calls {
-        0 => UnloadError::NotActive { plugin: id.to_string() },
-        calls => UnloadError::Busy { plugin: id.clone(), calls, limit: drain_limit },
-    })?;
-    let mut failures = Vec::new();
-    let ended = on_thread(&id, deadline, move || end(instance), drop);
-    let state = match &ended {
-        Ok((Ended { state, failures: said }, _)) => {
-            failures.clone_from(said);
-            state.clone()
+) -> Retired {
+    let instance = Active::take(&mut drained);
+    let active = drained.active();
+    let id = &active.about.manifest.id;
+    let mut retired = Retired {
+        generation: active.generation,
+        version: active.about.manifest.version.clone(),
+        state: None,
+        saved: false,
+        failures: Vec::new(),
+        pinned: None,
+    };
+    // Both are taken out together, and by nobody else.
+    let (Some(instance), Some(mapped)) = (instance, active.mapped.lock().take()) else {
+        return retired;
+    };
+    let begun = Instant::now();
+    let work = move || end(instance, max_state);
+    match on_thread(id, mapped.footprint(), deadline, work, || true) {
+        Ok(Ended { state, saved, failures }) => {
+            retired.state = state;
+            retired.saved = saved;
+            retired.failures = failures;
         }
         Err(_) => {
-            failures.push(format!("deactivation did not come to an end within {deadline:?}"));
-            None
+            let failure = format!("deactivation did not come to an end within {deadline:?}");
+            retired.failures.push(failure);
         }
-    };
-    let pinned = match active.mapped.lock().take() {
-        Some(mapped) if ended.is_err() => {
-            mapped.keep();
-            Some(Pin::StillRunning)
-        }
-        Some(mapped) => match ending {
-            Ending::Keep => {
-                mapped.keep();
-                Some(Pin::Kept)
-            }
-            Ending::Close => {
-                let threads = ended.into_iter().map(|(_, thread)| thread);
-                close(mapped, threads.collect())
-            }
-        },
-        None => None,
-    };
-    let unloaded = Unloaded {
-        id,
-        generation: active.generation,
-        pinned,
-        state_kept: state.is_some(),
-        failures,
-    };
-    Ok((unloaded, state))
+    }
+    let closing = Closing::by(ending, begun, deadline);
+    retired.pinned = mapped.close(id, active.generation, closing).err();
+    retired
+}
+
+/// What is left of a generation.
+pub(crate) struct Retired {
+    pub(crate) generation: u64,
+    pub(crate) version: Version,
+    pub(crate) state: Option<SavedState>,
+    /// Whether `state` is what it gave: it gives none if there is none.
+    pub(crate) saved: bool,
+    pub(crate) failures: Vec<String>,
+    pub(crate) pinned: Option<Box<Pinned>>,
 }
 
 /// What came of `save` and `deactivate`, all of it the host's own.
 struct Ended {
     state: Option<SavedState>,
+    saved: bool,
     failures: Vec<String>,
 }
 
-fn end(instance: InstanceBox) -> Ended {
+fn end(instance: InstanceBox, max_state: Option<usize>) -> Ended {
     let mut failures = Vec::new();
-    let mut failed = |what: &str, fault: Fault| {
-        failures.push(format!("{what}: {}", Failure::take(fault)));
-    };
-    let state = match instance.save_state() {
-        RResult::ROk(RSome(theirs)) => Some(SavedState {
-            version: theirs.version,
-            bytes: RVec::from(theirs.bytes.as_slice().to_vec()),
-            more: theirs.more.as_str().into(),
-        }),
-        RResult::ROk(RNone) => None,
-        RResult::RErr(fault) => {
-            failed("saving its state failed", fault);
-            None
+    let (mut state, mut saved) = (None, false);
+    if let Some(most) = max_state {
+        match state_of(&instance, most) {
+            Ok(given) => (state, saved) = (given, true),
+            Err(error) => failures.push(error.to_string()),
         }
-    };
+    }
     if let RResult::RErr(fault) = instance.deactivate() {
-        failed("deactivation failed", fault);
+        failures.push(format!("deactivation failed: {}", Failure::take(fault)));
     }
-    Ended { state, failures }
-}
-
-fn close(mapped: Mapped, mut threads: Vec<JoinHandle<()>>) -> Option<Pin> {
-    let Mapped { library, snapshot, threads: earlier } = mapped;
-    threads.extend(earlier);
-    for thread in threads {
-        // Until it is gone for the system, too, its thread-locals are run down.
-        // A panic there has no one left to be told.
-        let _ = thread.join();
-    }
-    // SAFETY: the instance was ended and dropped, its errors were copied out,
-    // the loader's own threads that ran its code are gone (just above),
-    // and the host's author has promised the rest (HostBuilder::close_on_unload).
-    if let Err(said) = unsafe { library.close() } {
-        snapshot.keep();
-        return Some(Pin::CloseFailed { said });
-    }
-    match platform::is_mapped(snapshot.path()) {
-        Ok(false) => None,
-        // What cannot be looked at is not called gone.
-        Ok(true) | Err(_) => {
-            snapshot.keep();
-            Some(Pin::StillMapped)
-        }
-    }
+    Ended { state, saved, failures }
 }

@@ -63,3 +63,72 @@ fn plugins_of_every_released_interface_serve() {
         assert!(host.stop().into_iter().all(|ended| ended.unwrap().failures.is_empty()));
     }
 }
+
+/// What `misbehave` of the first interface, which has no hooks, is loaded by.
+fn without_hooks() -> Option<Folder> {
+    let folder = Folder::new();
+    let (_, libraries) = frozen().into_iter().find(|(version, _)| version == "1.0.0")?;
+    folder.put(&libraries.join("libmisbehave.so"), "misbehave.so");
+    Some(folder)
+}
+
+/// How many libraries are mapped from this folder's cache.
+fn mapped(folder: &Folder) -> usize {
+    let cache = folder.beside("cache").to_string_lossy().into_owned();
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let mut files: Vec<_> =
+        maps.lines().filter_map(|line| line.find(&cache).map(|at| &line[at..])).collect();
+    files.dedup();
+    files.len()
+}
+
+#[test]
+fn a_library_without_hooks_is_kept_and_says_why() {
+    let Some(folder) = without_hooks() else { return };
+    let (host, _) = folder.start();
+    let pin = host.unload("misbehave").unwrap().pinned.unwrap();
+    assert!(pin.to_string().contains("kept mapped"), "{pin}");
+    host.load("misbehave").unwrap();
+    assert_eq!(host.plugins()[0].pinned, [(1, pin)]);
+    assert_eq!(mapped(&folder), 2);
+}
+
+#[test]
+fn a_library_without_hooks_is_closed_where_the_host_promises() {
+    let Some(folder) = without_hooks() else { return };
+    // SAFETY: the commands called here leave nothing on this thread.
+    let host = unsafe { folder.host().close_on_unload() }.build().unwrap();
+    host.start().unwrap();
+    for _ in 0..20 {
+        host.call("misbehave", "echo", json!(1)).unwrap();
+        host.call("misbehave", "panic", json!({"message": "x"})).unwrap_err();
+        assert_eq!(mapped(&folder), 1);
+        let unloaded = host.unload("misbehave").unwrap();
+        assert_eq!(unloaded.pinned, None);
+        assert_eq!(mapped(&folder), 0);
+        host.load("misbehave").unwrap();
+    }
+}
+
+#[test]
+fn a_closed_library_that_left_a_thread_local_is_still_mapped_until_the_thread_ends() {
+    let Some(folder) = without_hooks() else { return };
+    // SAFETY: what stays behind is a thread-local that the C library knows of,
+    // so it keeps the library as long as the thread lives.
+    let host = unsafe { folder.host().close_on_unload() }.build().unwrap();
+    host.start().unwrap();
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            host.call("misbehave", "thread_local", json!({})).unwrap();
+            let unloaded = host.unload("misbehave").unwrap();
+            assert_eq!(unloaded.pinned, Some(plugbay_loader::Pin::StillMapped));
+            assert_eq!(mapped(&folder), 1);
+        });
+        // The end of the scope would not wait for the thread's own end.
+        thread.join().unwrap();
+    });
+    // The next change of the host looks again.
+    host.start().unwrap();
+    assert!(host.pinned().is_empty());
+    assert_eq!(mapped(&folder), 1);
+}

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
+use serde_json::Value;
+
 /// The workspace's root.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_owned()
@@ -100,4 +102,23 @@ pub fn shipped(package: &str) -> PathBuf {
 pub fn released(program: &str) -> PathBuf {
     run(Command::new(cargo()).args(["build", "-q", "--release", "-p", "plugbay-host-app"]));
     target().join("release").join(program)
+}
+
+/// Runs `tests/compare` with arguments and gives the JSON object that is the
+/// last line of its output.
+pub fn compare(arguments: &[&str]) -> Value {
+    let folder = target().join("compare");
+    let manifest = root().join("tests/compare/Cargo.toml");
+    run(Command::new(cargo())
+        .args(["build", "-q", "--release", "--manifest-path"])
+        .arg(manifest)
+        .env("CARGO_TARGET_DIR", &folder));
+    let output = Command::new(folder.join("release/compare"))
+        .args(arguments)
+        .output()
+        .expect("compare starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let last = text.lines().last().unwrap_or_default();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_str(last).expect("a JSON object")
 }

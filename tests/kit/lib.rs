@@ -6,16 +6,18 @@
 mod author;
 mod build;
 mod rewrite;
+mod turncoat;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 pub use author::{AuthorCrate, blocks, readme};
-pub use build::{build, build_with_nightly, built, released, root, shipped, worker};
+pub use build::{build, build_with_nightly, built, compare, released, root, shipped, worker};
 use plugbay_loader::interface::serde_json::Value;
 use plugbay_loader::{Host, HostBuilder, Probe, StartReport};
-pub use rewrite::{misdeed, with_embedded, with_section};
+pub use rewrite::{misdeed, turned, with_embedded, with_section};
 use tempfile::TempDir;
+pub use turncoat::{Turncoat, mapped_below, next, reloaded, until, while_calling};
 
 /// A plugins folder with the cache and data folders of one host, gone with it.
 pub struct Folder {

@@ -27,3 +27,13 @@ pub fn with_embedded(library: &[u8], change: impl FnOnce(&mut Embedded)) -> Vec<
 pub fn misdeed(library: &[u8], word: &str) -> Vec<u8> {
     with_section(library, ".misdeed", format!("{word:_<16}").as_bytes())
 }
+
+/// A copy of the fixture `turncoat` (or `heir`) with another version, number and
+/// deeds: a number, and what `save`, `activate` and `migrate` do.
+pub fn turned(library: &[u8], version: &str, words: &str) -> Vec<u8> {
+    let library = with_embedded(library, |embedded| {
+        embedded.manifest.version = version.parse().expect("a version");
+        embedded.manifest.description.clear();
+    });
+    with_section(&library, ".turn", format!("{:_<64}", format!("{words} ")).as_bytes())
+}

@@ -1,9 +1,7 @@
 use std::fmt::Write;
 
-use plugbay_loader::printable;
-
 use crate::args::Common;
-use crate::control::{Action, Changed, Client, Request};
+use crate::control::{Action, Changed, Request, demand};
 use crate::exit::{Exit, Failure};
 use crate::settings::Settings;
 use crate::terminal::{Output, Tone, one_line};
@@ -11,14 +9,7 @@ use crate::terminal::{Output, Tone, one_line};
 /// Has the running host change what one plugin does.
 pub fn run(common: &Common, action: Action, id: &str, output: &Output) -> Result<Exit, Failure> {
     let settings = Settings::read(common)?;
-    let Some(mut host) = Client::connect(&settings.socket)? else {
-        return Err(Failure::new(
-            "PB1008",
-            Exit::NotFound,
-            format!("no host listens on {}", printable(settings.socket.path())),
-            "start one: host-app run; or name the socket of one that runs with --socket",
-        ));
-    };
+    let mut host = demand(&settings.socket)?;
     let changed: Changed = host.ask(&Request::Change { action, plugin: id.to_owned() })?;
     match output.json {
         true => output.json(&changed)?,

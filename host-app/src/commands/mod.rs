@@ -1,11 +1,14 @@
 //! The commands, one file each.
 
+mod again;
 pub mod arguments;
 mod call;
 mod change;
 mod check;
 mod completions;
+mod dev;
 mod doctor;
+mod history;
 mod inspect;
 mod list;
 mod quarantine;
@@ -19,7 +22,7 @@ use crate::terminal::Output;
 pub fn execute(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
     let Arguments { common, command } = arguments;
     match command {
-        Command::Run => run::run(&common, output),
+        Command::Run { watch } => run::run(&common, &watch, output),
         Command::List { refused, alone } => list::run(&common, refused, alone.alone, output),
         Command::Inspect { what, verbose, alone } => {
             inspect::run(&common, &what, verbose, alone.alone, output)
@@ -33,6 +36,14 @@ pub fn execute(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
         Command::Disable { id } => change::run(&common, Action::Disable, &id, output),
         Command::Load { id } => change::run(&common, Action::Load, &id, output),
         Command::Unload { id } => change::run(&common, Action::Unload, &id, output),
+        // Without an id it is `--all`.
+        Command::Reload { id, all: _ } => again::reload(&common, id, output),
+        Command::Rollback { id } => again::rollback(&common, &id, output),
+        Command::Save { id } => again::save(&common, &id, output),
+        Command::History { id, follow } => history::run(&common, id, follow, output),
+        Command::Dev { path, release, cargo } => {
+            dev::run(&common, &path, dev::Cargo { release, arguments: cargo }, output)
+        }
         Command::Quarantine { action } => quarantine::run(action, output),
         Command::Check { paths } => check::run(&common, &paths, output),
         Command::Doctor => doctor::run(&common, output),

@@ -1,5 +1,6 @@
 use std::io::{self, BufReader};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
@@ -10,6 +11,7 @@ use super::lines::{self, LineError};
 use super::messages::{Answer, Request};
 use super::place::Place;
 use crate::args::Common;
+use crate::event_line::Told;
 use crate::exit::{Exit, Failure};
 
 /// A connection to a running host.
@@ -31,7 +33,57 @@ pub fn reach(place: &Place, common: &Common, alone: bool) -> Result<Option<Clien
     Ok(client)
 }
 
+/// The running host, which must be there.
+pub fn demand(place: &Place) -> Result<Client, Failure> {
+    Client::connect(place)?.ok_or_else(|| {
+        Failure::new(
+            "PB1008",
+            Exit::NotFound,
+            format!("no host listens on {}", printable(place.path())),
+            "start one: host-app run; or name the socket of one that runs with --socket",
+        )
+    })
+}
+
+/// The host's events, as they come.
+#[derive(Debug)]
+pub struct Following {
+    client: Client,
+}
+
+impl Following {
+    /// Those that came next; none when the host has ended, or within the time.
+    pub fn next_within(&mut self, time: Option<Duration>) -> Result<Option<Vec<Told>>, Failure> {
+        let client = &mut self.client;
+        // The time of the line before is not this one's.
+        let unlimited = client.stream.get_ref().set_read_timeout(None);
+        unlimited.map_err(|error| client.lost(&error))?;
+        match lines::read(&mut client.stream, time) {
+            Ok(Some(line)) => client.understood(&line).map(Some),
+            Ok(None) => Ok(None),
+            Err(LineError::Io(error)) if is_late(&error) => Ok(None),
+            Err(LineError::Io(error)) => Err(client.lost(&error)),
+            Err(LineError::TooLong) => Err(client.lost(&io::ErrorKind::InvalidData.into())),
+        }
+    }
+}
+
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
+}
+
 impl Client {
+    /// Asks for the events of one plugin, or of all, and the history before.
+    pub fn follow(mut self, plugin: Option<String>) -> Result<(Vec<Told>, Following), Failure> {
+        let history = self.ask(&Request::History { plugin, follow: true })?;
+        Ok((history, Following { client: self }))
+    }
+
+    fn understood<T: DeserializeOwned>(&self, line: &[u8]) -> Result<T, Failure> {
+        let answer = serde_json::from_slice::<Answer<T>>(line);
+        answer.map_err(|error| self.not_understood(&error))?.into()
+    }
+
     /// `None` where nobody listens.
     pub fn connect(place: &Place) -> Result<Option<Self>, Failure> {
         let path = printable(place.path());
@@ -90,10 +142,7 @@ impl Client {
             Err(LineError::Io(error)) => return Err(self.lost(&error)),
         }
         match lines::read(&mut self.stream, None) {
-            Ok(Some(line)) => {
-                let answer = serde_json::from_slice::<Answer<T>>(&line);
-                answer.map_err(|error| self.not_understood(&error))?.into()
-            }
+            Ok(Some(line)) => self.understood(&line),
             Ok(None) => Err(self.lost(&io::ErrorKind::UnexpectedEof.into())),
             Err(LineError::Io(error)) => Err(self.lost(&error)),
             Err(LineError::TooLong) => Err(self.lost(&io::ErrorKind::InvalidData.into())),

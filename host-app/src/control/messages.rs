@@ -4,9 +4,12 @@ use std::fmt;
 use std::path::Path;
 
 use plugbay_loader::manifest::{Facts, Manifest};
-use plugbay_loader::{Explain, PluginStatus, Refusal, printable};
+use plugbay_loader::{
+    Explain, GenerationStatus, PinnedLibrary, PluginStatus, Refusal, Role, printable,
+};
 use serde::{Deserialize, Serialize};
 
+use crate::event_line::Told;
 use crate::exit::{Exit, Failure};
 
 /// What a client wants; one line of JSON.
@@ -22,6 +25,15 @@ pub enum Request {
     Call { plugin: String, command: String, arguments: String },
     /// A [`Changed`].
     Change { action: Action, plugin: String },
+    /// [`Reloads`], of one plugin or of all.
+    Reload { plugin: Option<String> },
+    /// A [`Told`].
+    Rollback { plugin: String },
+    /// A [`Told`].
+    Save { plugin: String },
+    /// What happened, the oldest first: a list of [`Told`]. To follow, further such
+    /// lines come until one side goes.
+    History { plugin: Option<String>, follow: bool },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +90,10 @@ pub struct Overview {
     pub folders: Vec<String>,
     pub plugins: Vec<PluginLine>,
     pub refused: Vec<RefusedLine>,
+    /// All libraries of ended generations that are still in memory, also of
+    /// plugins that never served.
+    #[serde(default)]
+    pub pinned: Vec<PinnedLine>,
     pub notices: Vec<String>,
 }
 
@@ -86,6 +102,9 @@ pub struct HostLine {
     pub pid: u32,
     pub version: String,
     pub socket: String,
+    /// Whether it reloads by itself when a file changes.
+    #[serde(default)]
+    pub watches: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -97,6 +116,9 @@ pub struct PluginLine {
     pub state: String,
     pub generation: Option<u64>,
     pub calls: u64,
+    /// Those that serve, may come back, or are still in use.
+    #[serde(default)]
+    pub generations: Vec<GenerationLine>,
     pub pinned: Vec<PinnedLine>,
     pub path: String,
     pub hash: String,
@@ -104,7 +126,19 @@ pub struct PluginLine {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GenerationLine {
+    pub generation: u64,
+    pub version: String,
+    /// `serving`, `previous` or `leaving`.
+    pub role: String,
+    /// Who uses it: thread, command and for how long.
+    pub holders: Vec<String>,
+    pub troubles: u32,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PinnedLine {
+    pub id: String,
     pub generation: u64,
     pub reason: String,
 }
@@ -128,11 +162,21 @@ pub struct Inspection {
     pub state: Option<String>,
     pub generation: Option<u64>,
     pub calls: u64,
+    #[serde(default)]
+    pub generations: Vec<GenerationLine>,
     pub pinned: Vec<PinnedLine>,
     /// Why it does not run, or would not.
     pub refused: Option<RefusedLine>,
     pub facts: Facts,
     pub manifest: Manifest,
+}
+
+/// What became of plugins that were looked at again.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Reloads {
+    pub plugins: Vec<Told>,
+    /// The worst of them.
+    pub exit: Exit,
 }
 
 /// What became of a plugin.
@@ -150,9 +194,10 @@ impl From<&PluginStatus> for PluginLine {
         Self {
             id: status.manifest.id.to_string(),
             version: status.manifest.version.to_string(),
-            state: state(status),
+            state: state_word(status),
             generation: Some(status.generation),
             calls: status.calls,
+            generations: status.generations.iter().map(GenerationLine::from).collect(),
             pinned: pinned(status),
             path: printable(&status.path),
             hash: status.hash.clone(),
@@ -182,9 +227,10 @@ impl From<&PluginStatus> for Inspection {
             // Of what was loaded; the file may be another one by now.
             size: None,
             hash: Some(status.hash.clone()),
-            state: Some(state(status)),
+            state: Some(state_word(status)),
             generation: Some(status.generation),
             calls: status.calls,
+            generations: status.generations.iter().map(GenerationLine::from).collect(),
             pinned: pinned(status),
             refused: None,
             facts: status.facts.clone(),
@@ -193,18 +239,48 @@ impl From<&PluginStatus> for Inspection {
     }
 }
 
+impl From<&GenerationStatus> for GenerationLine {
+    fn from(status: &GenerationStatus) -> Self {
+        let role = match status.role {
+            Role::Serving => "serving",
+            Role::Previous => "previous",
+            Role::Leaving => "leaving",
+            // Of a newer loader than this was written for.
+            _ => "other",
+        };
+        Self {
+            generation: status.generation,
+            version: status.version.to_string(),
+            role: role.into(),
+            holders: status.holders.iter().map(ToString::to_string).collect(),
+            troubles: status.troubles,
+        }
+    }
+}
+
+impl From<&PinnedLibrary> for PinnedLine {
+    fn from(library: &PinnedLibrary) -> Self {
+        Self {
+            id: library.id.to_string(),
+            generation: library.generation,
+            reason: library.pin.to_string(),
+        }
+    }
+}
+
 impl HostLine {
-    pub fn here(socket: &Path) -> Self {
+    pub fn here(socket: &Path, watches: bool) -> Self {
         Self {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").into(),
             socket: printable(socket),
+            watches,
         }
     }
 }
 
 /// The word that the loader's own JSON has for it.
-fn state(status: &PluginStatus) -> String {
+pub(super) fn state_word(status: &PluginStatus) -> String {
     match serde_json::to_value(status.state) {
         Ok(serde_json::Value::String(word)) => word,
         _ => status.state.to_string(),
@@ -213,6 +289,7 @@ fn state(status: &PluginStatus) -> String {
 
 fn pinned(status: &PluginStatus) -> Vec<PinnedLine> {
     let line = |(generation, pin): &(u64, plugbay_loader::Pin)| PinnedLine {
+        id: status.manifest.id.to_string(),
         generation: *generation,
         reason: pin.to_string(),
     };

@@ -1,16 +1,19 @@
 //! The running host's socket: one JSON object a line, request and answer.
 
+mod changes;
 mod claim;
 mod client;
+mod follow;
 mod lines;
 mod messages;
 mod place;
 mod server;
 
 pub use claim::Claim;
-pub use client::{Client, reach};
+pub use client::{Client, demand, reach};
 pub use messages::{
-    Action, Changed, HostLine, Inspection, Overview, PinnedLine, PluginLine, RefusedLine, Request,
+    Action, Changed, GenerationLine, HostLine, Inspection, Overview, PinnedLine, PluginLine,
+    RefusedLine, Reloads, Request,
 };
 pub use place::Place;
 pub use server::Server;

@@ -13,10 +13,13 @@ use nix::unistd::geteuid;
 use plugbay_loader::{CallError, Host, PluginStatus, UnloadError};
 use serde::Serialize;
 
+use super::changes;
 use super::claim::Claim;
+use super::follow::{self, Followers};
 use super::lines::{self, LineError};
 use super::messages::{
-    Action, Answer, Changed, HostLine, Inspection, Overview, PluginLine, RefusedLine, Request,
+    Action, Answer, Changed, HostLine, Inspection, Overview, PinnedLine, PluginLine, RefusedLine,
+    Request,
 };
 use crate::exit::{Exit, Failure};
 use crate::survey::Surveyor;
@@ -38,6 +41,7 @@ struct Shared {
     about: HostLine,
     folders: Vec<PathBuf>,
     surveyor: Surveyor,
+    followers: Arc<Followers>,
     load: Mutex<Load>,
     quieter: Condvar,
 }
@@ -52,7 +56,12 @@ struct Load {
 impl Server {
     pub fn new(host: Host, about: HostLine, folders: Vec<PathBuf>, surveyor: Surveyor) -> Self {
         let (load, quieter) = (Mutex::default(), Condvar::new());
-        Self { shared: Arc::new(Shared { host, about, folders, surveyor, load, quieter }) }
+        let followers = Arc::new(Followers::default());
+        if let Err(error) = followers.listen(host.events()) {
+            log::warn!("clients can follow no events: {error}");
+        }
+        let shared = Shared { host, about, folders, surveyor, followers, load, quieter };
+        Self { shared: Arc::new(shared) }
     }
 
     /// What `list` answers now.
@@ -100,6 +109,7 @@ impl Server {
 
     /// Waits until requests that were running have their answers, for a while.
     pub fn finish(&self) {
+        self.shared.followers.end();
         let load = self.shared.load();
         let waited = self.shared.quieter.wait_timeout_while(load, FAREWELL, |l| l.requests > 0);
         drop(waited);
@@ -162,7 +172,14 @@ impl Shared {
             let (answer, last) = match lines::read(&mut requests, Some(PATIENCE)) {
                 Ok(Some(line)) => {
                     self.load().requests += 1;
-                    (self.answer(&line), false)
+                    match serde_json::from_slice(&line) {
+                        // It takes the rest of the connection.
+                        Ok(Request::History { plugin, follow: true }) => {
+                            self.follow(&answers, plugin.as_deref());
+                            return;
+                        }
+                        request => (self.answer(request), false),
+                    }
                 }
                 Ok(None) => return,
                 Err(LineError::TooLong) => {
@@ -183,8 +200,16 @@ impl Shared {
         }
     }
 
-    fn answer(&self, line: &[u8]) -> String {
-        match serde_json::from_slice(line) {
+    fn follow(&self, client: &UnixStream, plugin: Option<&str>) {
+        if let Err(error) = self.followers.follow(&self.host, client, plugin) {
+            log::debug!("a client that followed is gone: {error}");
+        }
+        self.load().requests -= 1;
+        self.quieter.notify_all();
+    }
+
+    fn answer(&self, request: serde_json::Result<Request>) -> String {
+        match request {
             Ok(Request::List) => written(Ok(self.overview())),
             Ok(Request::Inspect { plugin }) => written(self.inspect(&plugin)),
             Ok(Request::Call { plugin, command, arguments }) => {
@@ -192,6 +217,21 @@ impl Shared {
                 written(outcome.map_err(|error| Failure::of_call(&error)))
             }
             Ok(Request::Change { action, plugin }) => written(self.change(action, &plugin)),
+            Ok(Request::Reload { plugin }) => {
+                let which = plugin.as_deref().unwrap_or("--all");
+                log::info!("a client wants: reload {}", one_line(which));
+                written(changes::reload(&self.host, plugin.as_deref()))
+            }
+            Ok(Request::Rollback { plugin }) => {
+                log::info!("a client wants: rollback {}", one_line(&plugin));
+                written(changes::rollback(&self.host, &plugin))
+            }
+            Ok(Request::Save { plugin }) => written(changes::save(&self.host, &plugin)),
+            Ok(Request::History { plugin, .. }) => {
+                let events = self.host.history();
+                let mut next = events.first().map_or(1, |event| event.number);
+                written(Ok(follow::told(events.iter(), plugin.as_deref(), &mut next)))
+            }
             Err(error) => written(Err::<(), _>(Failure::new(
                 "PB1011",
                 Exit::Failed,
@@ -207,6 +247,7 @@ impl Shared {
             folders: self.folders.iter().map(|folder| plugbay_loader::printable(folder)).collect(),
             plugins: self.host.plugins().iter().map(PluginLine::from).collect(),
             refused: self.host.refused().iter().map(|refusal| (&**refusal).into()).collect(),
+            pinned: self.host.pinned().iter().map(PinnedLine::from).collect(),
             notices: Vec::new(),
         }
     }

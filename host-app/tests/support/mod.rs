@@ -10,11 +10,14 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use plugbay_tests::{Folder, build};
+use plugbay_tests::{Folder, build, with_embedded};
 use serde_json::Value;
 
 /// Longer than anything takes that works.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a host says when it listens.
+const LISTENS: [&str; 2] = ["Listening on", "\"started\""];
 
 /// A user's home, as far as host-app sees one.
 pub struct Home {
@@ -95,9 +98,28 @@ impl Home {
         self.folder.beside("runtime").join("plugbay/host.sock")
     }
 
+    /// Puts the fixture there as another version, as a whole.
+    pub fn put_version(&self, version: &str) {
+        let changed = with_embedded(&std::fs::read(fixture()).unwrap(), |embedded| {
+            embedded.manifest.version = version.parse().unwrap();
+        });
+        self.replace(&changed);
+    }
+
+    /// Writes the fixture's file aside and renames it.
+    pub fn replace(&self, content: &[u8]) {
+        let aside = self.folder.write(".aside", content);
+        std::fs::rename(aside, self.folder.plugins().join("misbehave.so")).unwrap();
+    }
+
+    /// A command that goes on, once it has said one of these words.
+    pub fn start(&self, arguments: &[&str], words: &[&str]) -> Running {
+        Running::start(&mut self.command(arguments), words)
+    }
+
     /// `host-app run`, once it listens.
     pub fn run(&self, arguments: &[&str]) -> Running {
-        Running::start(&mut self.command(&[&["run"], arguments].concat()))
+        self.start(&[&["run"], arguments].concat(), &LISTENS)
     }
 }
 
@@ -123,7 +145,7 @@ pub struct Running {
 }
 
 impl Running {
-    fn start(command: &mut Command) -> Self {
+    pub fn start(command: &mut Command, words: &[&str]) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
@@ -135,8 +157,8 @@ impl Running {
             }
         });
         let mut running = Self { child, table: String::new(), lines };
-        while !running.table.contains("Listening on") && !running.table.contains("\"started\"") {
-            let line = running.next_line().expect("it ended before it listened");
+        while !words.iter().any(|words| running.table.contains(words)) {
+            let line = running.next_line().expect("it ended before it began");
             running.table.push_str(&line);
             running.table.push('\n');
         }
@@ -146,6 +168,17 @@ impl Running {
     /// The next line of its output; none at its end.
     pub fn next_line(&self) -> Option<String> {
         self.lines.recv_timeout(PATIENCE).ok()
+    }
+
+    /// The next line with these words in it.
+    #[track_caller]
+    pub fn line_with(&self, words: &str) -> String {
+        loop {
+            let line = self.next_line().unwrap_or_else(|| panic!("it did not say `{words}`"));
+            if line.contains(words) {
+                return line;
+            }
+        }
     }
 
     /// Whether it says something soon.

@@ -2,6 +2,7 @@
 
 mod data;
 mod handlers;
+mod hooks;
 mod plugin;
 
 use proc_macro::TokenStream;
@@ -14,9 +15,12 @@ use proc_macro::TokenStream;
 ///
 /// * the manifest with the facts of the build, as a section of the library and
 ///   the exported symbol `plugbay_manifest`;
-/// * the ABI root, as the exported symbol `plugbay_root`.
+/// * the ABI root, as the exported symbol `plugbay_root`;
+/// * on Linux with the GNU C library, hidden symbols through which the library's
+///   threads, thread-locals and keys are the host's to know, so that the library
+///   can be closed.
 ///
-/// Neither symbol is emitted into the crate's own unit tests.
+/// None of them is emitted into the crate's own unit tests.
 ///
 /// # Errors
 ///

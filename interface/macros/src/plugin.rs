@@ -4,9 +4,9 @@ use std::fs;
 use plugbay_manifest::source::{CrateDefaults, Source};
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
-use syn::{Error, ItemImpl, LitStr, Result};
+use syn::{Error, ImplItem, ItemImpl, LitStr, Result, Type};
 
-use crate::handlers;
+use crate::{handlers, hooks};
 
 const TOML: &str = "plugin.toml";
 
@@ -28,7 +28,8 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     }
     let (path, source) = read_manifest()?;
     let handlers = handlers::declared_in(&item)?;
-    let mistakes = compare(&source, &handlers);
+    let mut mistakes = compare(&source, &handlers);
+    mistakes.extend(state_without_version(&source, &item));
 
     let manifest = source.manifest();
     let json = serde_json::to_string(manifest).map_err(|error| {
@@ -41,6 +42,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     // Without mistakes this is all; with them, it still is there, so that the
     // compiler says nothing more than what is wrong.
     let section = if mistakes.is_empty() { section(&json) } else { TokenStream::new() };
+    let hooks = hooks::symbols();
     Ok(quote! {
         #item
 
@@ -55,6 +57,8 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
         const _: &[u8] = ::core::include_bytes!(#path);
 
         #section
+
+        #hooks
 
         const _: () = {
             extern "C" fn construct() -> ::plugbay_interface::export::RootModuleResult {
@@ -124,6 +128,22 @@ fn read_manifest() -> Result<(String, Source)> {
     let source =
         Source::parse(&text, &defaults).map_err(|error| fail(format!("{path}: {error}")))?;
     Ok((path, source))
+}
+
+/// A state that nobody could tell from another version's.
+fn state_without_version(source: &Source, item: &ItemImpl) -> Option<TokenStream> {
+    let state = item.items.iter().find_map(|item| match item {
+        ImplItem::Type(item) if item.ident == "State" => Some(&item.ty),
+        _ => None,
+    })?;
+    let none = matches!(state, Type::Tuple(tuple) if tuple.elems.is_empty());
+    (!none && source.manifest().state_version == 0).then(|| {
+        let message = format!(
+            "a plugin with state says its version, so that a later one knows what it reads; in \
+             {TOML}:\n\n[state]\nversion = 1"
+        );
+        Error::new_spanned(state, message).to_compile_error()
+    })
 }
 
 /// Declared and not handled, handled and not declared, handled twice.

@@ -111,9 +111,13 @@ pub struct Manifest {
     /// JSON Schema of its configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_schema: Option<Value>,
-    /// The version of the state that it saves; raise it when `State` changes.
+    /// The version of the state that it saves, from 1; raise it when `State`
+    /// changes. 0 where it has none.
     #[serde(default)]
     pub state_version: u32,
+    /// Whether its state is also kept on disk, for when the host is killed.
+    #[serde(default)]
+    pub state_persist: bool,
     /// What it asks to be allowed to do, for example `read-files`.
     #[serde(default)]
     pub permissions: Vec<String>,

@@ -1,6 +1,7 @@
 //! `plugin.toml`, as an author writes it.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::ops::Range;
 
 use semver::{Version, VersionReq};
@@ -54,8 +55,7 @@ struct Toml {
     #[serde(default)]
     commands: BTreeMap<Spanned<String>, TomlCommand>,
     config: Option<TomlConfig>,
-    #[serde(default)]
-    state: TomlState,
+    state: Option<TomlState>,
     #[serde(default)]
     permissions: Vec<Spanned<String>>,
 }
@@ -77,13 +77,9 @@ struct TomlConfig {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TomlState {
-    version: u32,
-}
-
-impl Default for TomlState {
-    fn default() -> Self {
-        Self { version: 1 }
-    }
+    version: NonZeroU32,
+    #[serde(default)]
+    persist: bool,
 }
 
 impl Source {
@@ -131,7 +127,8 @@ impl Source {
             host: toml.host,
             commands,
             config_schema: toml.config.map(|c| checked_schema(text, c.schema)).transpose()?,
-            state_version: toml.state.version,
+            state_version: toml.state.as_ref().map_or(0, |state| state.version.get()),
+            state_persist: toml.state.is_some_and(|state| state.persist),
             permissions: words(text, toml.permissions, "a permission")?,
         };
         Ok(Self { manifest, command_lines })
@@ -217,7 +214,7 @@ mod tests {
         assert_eq!(manifest.version, Version::new(0, 3, 1));
         assert_eq!(manifest.authors, ["Ann", "Bob"]);
         assert_eq!(manifest.name, "x");
-        assert_eq!(manifest.state_version, 1);
+        assert_eq!(manifest.state_version, 0);
         assert_eq!(source.command_line("go"), Some(2));
     }
 

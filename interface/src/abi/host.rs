@@ -1,9 +1,9 @@
 #![allow(missing_docs, non_local_definitions)] // of the items that sabi_trait makes
 
-use abi_stable::std_types::{RBox, ROption, RStr, RString};
+use abi_stable::std_types::{RBox, ROption, RResult, RStr, RString};
 use abi_stable::{StableAbi, sabi_trait};
 
-use super::SavedState;
+use super::{Fault, SavedState};
 
 /// What the host offers to one generation of a plugin.
 ///
@@ -28,6 +28,15 @@ pub trait HostSide: Send + Sync + 'static {
     /// Hands a log record to the host's logger.
     #[sabi(last_prefix_field)]
     fn log(&self, record: LogRecord<'_>);
+    /// As `take_state`, and says why where the generation before could not give
+    /// its state. Blocks until the calls of that generation have ended. Since 1.1.
+    fn hand_over(&self) -> RResult<ROption<SavedState>, Fault> {
+        RResult::ROk(self.take_state())
+    }
+    /// Says that this generation is not well. Does not block. Since 1.1.
+    fn report_trouble(&self, what: RStr<'_>) {
+        let _ = what;
+    }
 }
 
 /// The host's side as a plugin holds it.

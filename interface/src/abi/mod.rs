@@ -12,12 +12,14 @@
 
 mod fault;
 mod frames;
+mod hooks;
 mod host;
 mod instance;
 mod root;
 
 pub use abi_stable;
 pub use fault::{Fault, FaultKind, Place};
+pub use hooks::{Hooks, HooksRef};
 pub use host::{HostBox, HostSide, HostSide_TO, LogRecord};
 pub use instance::{Instance, Instance_TO, InstanceBox, SavedState};
 pub use root::{ROOT_SYMBOL, Root, RootRef, header, root_result};

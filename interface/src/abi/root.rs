@@ -5,7 +5,7 @@ use abi_stable::library::{CheckTypeLayout, LibHeader, RootModule, RootModuleResu
 use abi_stable::sabi_types::VersionStrings;
 use abi_stable::std_types::RResult;
 
-use super::{Fault, HostBox, InstanceBox};
+use super::{Fault, HooksRef, HostBox, InstanceBox};
 
 /// The exported symbol under which a library carries its [`LibHeader`].
 pub const ROOT_SYMBOL: &str = "plugbay_root";
@@ -24,6 +24,16 @@ pub struct Root {
     /// through: 0 none … 5 trace. From any thread, at any time; does not block.
     #[sabi(last_prefix_field)]
     pub set_log_level: extern "C" fn(level: u8),
+    /// Since 1.1. Hands over what the host does in the C library's place for
+    /// this library's threads. Called once, before any other function here;
+    /// does not block. `false`: this library does not ask the host, so it is
+    /// not known what it leaves behind.
+    pub set_hooks: extern "C" fn(hooks: HooksRef, context: usize) -> bool,
+    /// Since 1.1. Deletes the keys of thread-specific data that the library has
+    /// made, so that no thread calls their destructors when it ends. Called
+    /// when no code of the library runs any more but such destructors, any
+    /// number of times; does not block.
+    pub delete_keys: extern "C" fn(),
 }
 
 impl RootModule for RootRef {

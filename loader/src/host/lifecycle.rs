@@ -1,37 +1,52 @@
 //! What a host does with its plugins: the stages put together.
 
 use std::collections::HashMap;
+use std::mem;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use plugbay_interface::manifest::PluginId;
 use serde_json::Value;
 
 use super::{Inner, LoadPluginError, Record, StartError};
-use crate::activate::{self, Active};
-use crate::builder::Options;
+use crate::activate::{self, Active, InTime, Taker};
 use crate::call::CallError;
 use crate::discover::{Candidate, discover};
 use crate::error::Error;
-use crate::link::{Link, level_for};
+use crate::events::{Cause, Happening, Times};
+use crate::keeper::Wish;
+use crate::link::{Link, StateSource, level_for};
 use crate::load;
 use crate::parallel;
+use crate::probation::Troubles;
+use crate::records;
 use crate::report::{
     Loadable, Notice, Phase, PluginState, PluginStatus, Progress, Refusal, StartReport,
 };
 use crate::resolve::{HostFacts, Resolved, resolve};
-use crate::unload::{self, UnloadError, Unloaded};
+use crate::slot::Slot;
+use crate::unload::{UnloadError, Unloaded};
 use crate::verify::{Verified, says_to_be, verify};
 
 impl Inner {
+    /// The turn to change something. Libraries that could not be closed before
+    /// may be by now.
+    pub(super) fn change(&self) -> MutexGuard<'_, ()> {
+        let turn = self.changing.lock();
+        self.pinned.sweep(self.options.ending, self.options.activation_deadline);
+        turn
+    }
+
     pub(super) fn running(&self) -> Result<(), StartError> {
         if self.stopped.load(Ordering::Acquire) { Err(StartError::Stopped) } else { Ok(()) }
     }
 
     pub(super) fn start(&self) -> StartReport {
+        self.watch();
         let found = discover(&self.options.folders, self.options.verify.allow_world_writable);
         let mut refused: Vec<Arc<Refusal>> = Vec::new();
         for problem in found.problems {
@@ -40,6 +55,7 @@ impl Inner {
         }
         let (verified, problems) = self.verify(found.candidates);
         refused.extend(problems);
+        self.learn_files(&verified);
         let verified = verified
             .into_iter()
             .filter(|verified| {
@@ -55,24 +71,23 @@ impl Inner {
                 error: held_back.into(),
             }));
         }
-        let table = self.table.load_full();
         let new = plan
             .run
             .into_iter()
-            .filter(|resolved| !table.contains_key(&resolved.verified().manifest().id))
+            .filter(|resolved| self.serving(&resolved.verified().manifest().id).is_none())
             .collect();
-        refused.extend(self.bring_up(new).into_iter().filter_map(Result::err));
+        refused.extend(self.bring_up(new, &Cause::Start).into_iter().filter_map(Result::err));
+        self.bring_back(&refused);
         refused.sort_by(|a, b| a.path.cmp(&b.path));
 
         let mut report = StartReport { refused: refused.clone(), ..StartReport::default() };
-        let table = self.table.load();
         let mut known = self.known.lock();
         known.refused = refused;
         report.active = known
             .plugins
-            .iter()
-            .filter(|(id, _)| table.contains_key(*id))
-            .map(|(id, record)| record.status(table.get(id)))
+            .values()
+            .filter(|record| record.state == PluginState::Active)
+            .map(|record| self.status(record))
             .collect();
         if self.prober.went_without() {
             report.notices.push(Notice::Unprobed { worker: self.options.worker.clone() });
@@ -80,7 +95,7 @@ impl Inner {
         report
     }
 
-    fn verify(&self, candidates: Vec<Candidate>) -> (Vec<Verified>, Vec<Arc<Refusal>>) {
+    pub(super) fn verify(&self, candidates: Vec<Candidate>) -> (Vec<Verified>, Vec<Arc<Refusal>>) {
         let count = self.counter(Phase::Verify, candidates.len());
         let outcomes = parallel::map(candidates, |candidate| {
             let outcome = verify(candidate, &self.workspace, &self.options.verify);
@@ -102,76 +117,162 @@ impl Inner {
         (verified, refused)
     }
 
-    fn facts(&self) -> HostFacts {
+    pub(super) fn facts(&self) -> HostFacts {
         HostFacts {
             version: self.options.version.clone(),
             disabled: self.known.lock().disabled.iter().cloned().collect(),
         }
     }
 
+    /// The generation of a plugin that serves now.
+    pub(super) fn serving(&self, id: &PluginId) -> Option<Arc<Active>> {
+        self.table.load().get(id)?.serving()
+    }
+
     /// Probes, loads and activates, and lets all that are ready serve at once.
-    fn bring_up(&self, plan: Vec<Resolved>) -> Vec<Result<PluginId, Arc<Refusal>>> {
+    pub(super) fn bring_up(
+        &self,
+        plan: Vec<Resolved>,
+        cause: &Cause,
+    ) -> Vec<Result<PluginId, Arc<Refusal>>> {
         let count = self.counter(Phase::Load, plan.len());
         let outcomes = parallel::map(plan, |resolved| {
-            let known = Arc::new(Loadable::of(resolved.verified()));
+            let about = Arc::new(Loadable::of(resolved.verified()));
+            let mut times = Times::default();
             let outcome = self
-                .activate(resolved, known.clone())
-                .map_err(|error| Arc::new(Refusal::of(&known, error)));
+                .kept_state(&about)
+                .and_then(|state| {
+                    let taker = Arc::new(InTime::default());
+                    let deadline = self.options.activation_deadline;
+                    self.construct(resolved, &about, state, &mut times, deadline, taker)
+                })
+                .map(|active| (active, times))
+                .map_err(|error| Arc::new(Refusal::of(&about, error)));
             count();
             outcome
         });
-        let mut table = HashMap::clone(&self.table.load());
+        let mut table = None;
         let mut known = self.known.lock();
-        let results = outcomes
-            .into_iter()
-            .map(|outcome| {
-                let active = Arc::new(outcome?);
-                let id = active.about.manifest.id.clone();
-                let pinned = known.plugins.remove(&id).map(|old| old.pinned).unwrap_or_default();
-                known.plugins.insert(
-                    id.clone(),
-                    Record {
-                        about: active.about.clone(),
-                        state: PluginState::Active,
-                        generation: active.generation,
-                        pinned,
-                        saved: None,
-                    },
-                );
-                table.insert(id.clone(), active);
-                Ok(id)
-            })
-            .collect();
-        self.table.store(Arc::new(table));
+        let mut results = Vec::new();
+        // Told when it is true: who hears of it may call at once.
+        let mut happened = Vec::new();
+        for outcome in outcomes {
+            let (active, times) = match outcome {
+                Ok(ready) => ready,
+                Err(refusal) => {
+                    happened.push(refusal.happening());
+                    results.push(Err(refusal));
+                    continue;
+                }
+            };
+            let id = active.about.manifest.id.clone();
+            happened.push(Happening::Loaded {
+                plugin: id.clone(),
+                version: active.about.manifest.version.clone(),
+                generation: active.generation,
+                path: active.about.path.clone(),
+                cause: cause.clone(),
+                times,
+            });
+            match known.plugins.get_mut(&id) {
+                Some(record) => record.serves(&active),
+                None => drop(known.plugins.insert(id.clone(), Record::new(&active))),
+            }
+            match self.table.load().get(&id) {
+                Some(slot) => drop(slot.open(active)),
+                None => {
+                    let slot = Slot::new();
+                    slot.open(active);
+                    let table = table.get_or_insert_with(|| HashMap::clone(&self.table.load()));
+                    table.insert(id.clone(), Arc::new(slot));
+                }
+            }
+            results.push(Ok(id));
+        }
+        if let Some(table) = table {
+            self.table.store(Arc::new(table));
+        }
+        drop(known);
+        happened.into_iter().for_each(|happening| self.chronicle.tell(happening));
         results
     }
 
-    fn activate(&self, resolved: Resolved, about: Arc<Loadable>) -> Result<Active, Error> {
-        let probed = self.prober.probe(resolved.verified())?;
+    /// The state that a plugin begins with which does not serve.
+    fn kept_state(&self, about: &Loadable) -> Result<StateSource, Error> {
+        let id = &about.manifest.id;
+        let saved = self.known.lock().plugins.get(id).and_then(|record| record.saved.clone());
+        let saved = match saved {
+            None if about.manifest.state_persist => self.persisted.read(id)?,
+            saved => saved,
+        };
+        Ok(StateSource::Kept(Mutex::new(saved)))
+    }
+
+    /// From a file that was decided on to a generation that `taker` has taken.
+    pub(super) fn construct(
+        &self,
+        resolved: Resolved,
+        about: &Arc<Loadable>,
+        state: StateSource,
+        times: &mut Times,
+        deadline: Duration,
+        taker: Arc<dyn Taker>,
+    ) -> Result<Arc<Active>, Error> {
+        let begin = Instant::now();
+        let probed = self.prober.probe(resolved.verified());
+        times.probe = Some(begin.elapsed());
+        let begin = Instant::now();
+        let loaded = load::load(resolved, probed?);
+        times.load = Some(begin.elapsed());
         let id = about.manifest.id.clone();
-        let loaded = load::load(resolved, probed)?;
         let configuration = self.options.config.get(id.as_str());
-        let saved = self.known.lock().plugins.get(&id).and_then(|record| record.saved.clone());
         let log_level = match self.options.log_levels.get(id.as_str()) {
             Some(level) => *level,
             None => level_for(id.as_str()),
         };
+        let generation = self.next_generation.fetch_add(1, Ordering::Relaxed);
+        let wishes = self.keeper.wishes.clone();
+        let allowed = self.options.allowed_troubles;
         let link = Link {
-            generation: self.next_generation.fetch_add(1, Ordering::Relaxed),
+            generation,
             data_dir: self.options.data_dir.join(id.as_str()),
             configuration: configuration.map_or_else(|| "{}".to_owned(), Value::to_string),
-            state: Mutex::new(saved),
+            state,
             wants_backtraces: self.options.backtraces,
             log_level,
+            troubles: Arc::new(Troubles::new(id.clone(), generation, allowed, wishes)),
             id,
         };
-        Ok(activate::activate(loaded, about, link, self.options.activation_deadline)?)
+        let begin = Instant::now();
+        let ending = self.options.ending;
+        let outcome = activate::activate(loaded?, about.clone(), link, deadline, ending, taker);
+        times.activate = Some(begin.elapsed());
+        outcome.map_err(|failed| {
+            if let Some(pinned) = failed.pinned {
+                self.pinned.add(*pinned);
+                self.keep(Wish::Look);
+            }
+            failed.error.into()
+        })
     }
 
     pub(super) fn load(&self, id: &PluginId) -> Result<PluginStatus, LoadPluginError> {
-        if self.table.load().contains_key(id) {
+        if self.serving(id).is_some() {
             return Err(LoadPluginError::AlreadyActive { plugin: id.clone() });
         }
+        let mut facts = self.facts();
+        facts.disabled.retain(|disabled| disabled != id);
+        let resolved = self.find(id, &facts).map_err(|why| self.told(why))?;
+        self.bring_up_one(resolved, &Cause::Request)
+    }
+
+    /// The file in the folders that is to be this plugin. A refusal is not told of
+    /// yet.
+    pub(super) fn find(
+        &self,
+        id: &PluginId,
+        facts: &HostFacts,
+    ) -> Result<Resolved, LoadPluginError> {
         let found = discover(&self.options.folders, self.options.verify.allow_world_writable);
         let mut candidates = found.candidates;
         // The file that it came from counts, too: it may be broken by now.
@@ -180,26 +281,29 @@ impl Inner {
             says_to_be(candidate, id) || last.as_deref() == Some(candidate.path())
         });
         let (wanted, refused) = self.verify(candidates);
-        let mut facts = self.facts();
-        facts.disabled.retain(|disabled| disabled != id);
-        let mut plan = resolve(wanted, &facts);
-        if plan.run.is_empty() {
-            return Err(match plan.held_back.pop() {
-                Some(error) => self.refuse(Refusal {
-                    path: error.path().to_owned(),
-                    plugin: Some((error.id().clone(), error.version().clone())),
-                    error: error.into(),
-                }),
-                None => match refused.into_iter().next() {
-                    Some(refusal) => LoadPluginError::Refused(refusal),
-                    None => LoadPluginError::NotFound {
-                        plugin: id.clone(),
-                        folders: self.options.folders.clone(),
-                    },
-                },
-            });
+        // An older version does not take over because the newer file broke.
+        if self.serving(id).is_some()
+            && let Some(own) = refused.iter().find(|one| last.as_ref() == Some(&one.path))
+        {
+            return Err(LoadPluginError::Refused(own.clone()));
         }
-        self.bring_up_one(plan.run)
+        let plan = resolve(wanted, facts);
+        let mut held_back = plan.held_back;
+        if let Some(resolved) =
+            plan.run.into_iter().find(|resolved| resolved.verified().manifest().id == *id)
+        {
+            return Ok(resolved);
+        }
+        Err(match held_back.pop() {
+            Some(error) => LoadPluginError::Refused(Arc::new(Refusal::from(error))),
+            None => match refused.into_iter().next() {
+                Some(refusal) => LoadPluginError::Refused(refusal),
+                None => LoadPluginError::NotFound {
+                    plugin: id.clone(),
+                    folders: self.options.folders.clone(),
+                },
+            },
+        })
     }
 
     pub(super) fn load_file(&self, candidate: Candidate) -> Result<PluginStatus, LoadPluginError> {
@@ -209,116 +313,127 @@ impl Inner {
                 self.refuse(Refusal { path, plugin: None, error: error.into() })
             })?;
         let id = verified.manifest().id.clone();
-        if self.table.load().contains_key(&id) {
+        if self.serving(&id).is_some() {
             return Err(LoadPluginError::AlreadyActive { plugin: id });
         }
         let mut plan = resolve(vec![verified], &self.facts());
-        match plan.held_back.pop() {
-            Some(error) => Err(self.refuse(Refusal {
-                path: error.path().to_owned(),
-                plugin: Some((error.id().clone(), error.version().clone())),
-                error: error.into(),
-            })),
-            None => self.bring_up_one(plan.run),
+        match (plan.held_back.pop(), plan.run.pop()) {
+            (None, Some(resolved)) => self.bring_up_one(resolved, &Cause::Request),
+            (Some(error), _) => Err(self.refuse(Refusal::from(error))),
+            (None, None) => {
+                Err(LoadPluginError::NotFound { plugin: id, folders: self.options.folders.clone() })
+            }
         }
     }
 
-    fn bring_up_one(&self, plan: Vec<Resolved>) -> Result<PluginStatus, LoadPluginError> {
+    pub(super) fn bring_up_one(
+        &self,
+        resolved: Resolved,
+        cause: &Cause,
+    ) -> Result<PluginStatus, LoadPluginError> {
         let mut last = Err(LoadPluginError::Stopped(StartError::Stopped));
-        for outcome in self.bring_up(plan) {
+        for outcome in self.bring_up(vec![resolved], cause) {
             last = match outcome {
                 Ok(id) => {
-                    let table = self.table.load();
                     let mut known = self.known.lock();
                     known.disabled.remove(&id);
                     known.refused.retain(|old| old.plugin.as_ref().is_none_or(|(o, _)| *o != id));
                     match known.plugins.get(&id) {
-                        Some(record) => Ok(record.status(table.get(&id))),
+                        Some(record) => Ok(self.status(record)),
                         None => Err(LoadPluginError::NotFound {
                             plugin: id,
                             folders: self.options.folders.clone(),
                         }),
                     }
                 }
-                Err(refusal) => {
-                    let mut known = self.known.lock();
-                    known.refused.retain(|old| old.path != refusal.path);
-                    known.refused.push(refusal.clone());
-                    Err(LoadPluginError::Refused(refusal))
-                }
+                Err(refusal) => Err(self.remember(refusal)),
             };
         }
         last
     }
 
     fn refuse(&self, refusal: Refusal) -> LoadPluginError {
-        let refusal = Arc::new(refusal);
+        self.told(LoadPluginError::Refused(Arc::new(refusal)))
+    }
+
+    /// Tells of a refusal because of which nothing serves.
+    pub(super) fn told(&self, why: LoadPluginError) -> LoadPluginError {
+        let LoadPluginError::Refused(refusal) = why else { return why };
+        self.chronicle.tell(refusal.happening());
+        self.remember(refusal)
+    }
+
+    /// A plugin serves from this file, so what was said against it is over.
+    pub(super) fn no_longer_refused(&self, about: &Loadable) {
+        self.known.lock().refused.retain(|refusal| {
+            refusal.path != about.path
+                && refusal.plugin.as_ref().is_none_or(|(id, _)| *id != about.manifest.id)
+        });
+    }
+
+    pub(super) fn remember(&self, refusal: Arc<Refusal>) -> LoadPluginError {
         let mut known = self.known.lock();
         known.refused.retain(|old| old.path != refusal.path);
         known.refused.push(refusal.clone());
         LoadPluginError::Refused(refusal)
     }
 
-    pub(super) fn unload(&self, id: &str, state: PluginState) -> Result<Unloaded, UnloadError> {
-        let Some(active) = self.table.load().get(id).cloned() else {
-            let mut known = self.known.lock();
-            // What does not serve can still be held back from the next start.
-            if let Some((id, record)) = known.plugins.get_key_value(id)
-                && state == PluginState::Disabled
-            {
-                let unloaded = Unloaded {
-                    id: id.clone(),
-                    generation: record.generation,
-                    pinned: record.pinned.last().map(|(_, pin)| pin.clone()),
-                    state_kept: record.saved.is_some(),
-                    failures: Vec::new(),
-                };
-                known.disabled.insert(unloaded.id.clone());
-                if let Some(record) = known.plugins.get_mut(&unloaded.id) {
-                    record.state = state;
-                }
-                return Ok(unloaded);
-            }
-            return Err(UnloadError::NotActive { plugin: id.to_owned() });
-        };
-        let Options { drain_limit, activation_deadline, ending, .. } = self.options;
-        let (unloaded, saved) = unload::retire(&active, drain_limit, activation_deadline, ending)?;
-        // Under this lock, as several may end at once.
-        let mut known = self.known.lock();
-        let mut table = HashMap::clone(&self.table.load());
-        table.remove(id);
-        self.table.store(Arc::new(table));
-        if state == PluginState::Disabled {
-            known.disabled.insert(unloaded.id.clone());
-        }
-        if let Some(record) = known.plugins.get_mut(&unloaded.id) {
-            record.state = state;
-            record.saved = saved;
-            record.pinned.extend(unloaded.pinned.clone().map(|pin| (unloaded.generation, pin)));
-        }
-        Ok(unloaded)
-    }
-
     pub(super) fn stop(&self) -> Vec<Result<Unloaded, UnloadError>> {
         self.stopped.store(true, Ordering::Release);
-        let ids: Vec<_> = self.table.load().keys().cloned().collect();
+        self.unwatch();
+        let ids: Vec<_> = self.known.lock().plugins.keys().cloned().collect();
         // All at once, so that the slow ones wait together.
         thread::scope(|scope| {
             let ends: Vec<_> = ids
                 .iter()
                 .map(|id| {
-                    let end = || self.unload(id.as_str(), PluginState::Unloaded);
+                    let end = || {
+                        let ended = self.serving(id).map(|_| {
+                            self.unload(id.as_str(), PluginState::Unloaded, &Cause::Request)
+                        });
+                        self.end_what_left(id);
+                        ended
+                    };
                     let thread = thread::Builder::new().name("plugbay-stop".into());
                     thread.spawn_scoped(scope, end).map_err(|_| end())
                 })
                 .collect();
             ends.into_iter()
-                .map(|ended| match ended {
+                .filter_map(|ended| match ended {
                     Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
                     Err(ended) => ended,
                 })
                 .collect()
         })
+    }
+
+    /// The last clone of the host is gone.
+    pub(super) fn end(&self) {
+        let changing = self.changing.lock();
+        for unloaded in self.stop().into_iter().flatten() {
+            for failure in &unloaded.failures {
+                log::warn!(target: unloaded.id.as_str(), "{failure}");
+            }
+        }
+        self.keep_what_is_marked();
+        drop(changing);
+        let _ = self.keeper.wishes.send(Wish::End);
+        // It may be in the middle of something, with a way to this host: what is
+        // the host's is gone when this returns, and not a moment later.
+        if let Some(keeper) = self.keeper.thread.lock().take() {
+            let _ = keeper.join();
+        }
+    }
+
+    /// Leases borrow from a host, so at its end only forgotten ones are left, for
+    /// ever. What they say must not become the address of another generation,
+    /// which would count as in use then.
+    fn keep_what_is_marked(&self) {
+        let known = self.known.lock();
+        for (id, record) in &known.plugins {
+            let left = record.in_use().into_iter().chain(self.serving(id));
+            left.filter(|active| records::is_used(Arc::as_ptr(active))).for_each(mem::forget);
+        }
     }
 
     /// Why a call found nobody.
@@ -365,27 +480,35 @@ impl Inner {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        for unloaded in self.stop().into_iter().flatten() {
-            for failure in &unloaded.failures {
-                log::warn!(target: unloaded.id.as_str(), "{failure}");
-            }
+impl Record {
+    fn new(active: &Active) -> Self {
+        Self {
+            about: active.about.clone(),
+            state: PluginState::Active,
+            generation: active.generation,
+            saved: None,
+            previous: None,
+            leaving: Vec::new(),
         }
     }
-}
 
-impl Record {
-    pub(super) fn status(&self, active: Option<&Arc<Active>>) -> PluginStatus {
-        PluginStatus {
-            path: self.about.path.clone(),
-            state: self.state,
-            generation: self.generation,
-            calls: active.map_or(0, |active| active.instance.leases()),
-            pinned: self.pinned.clone(),
-            hash: self.about.hash.to_hex().to_string(),
-            facts: self.about.facts.clone(),
-            manifest: self.about.manifest.clone(),
-        }
+    /// Another generation serves from now on.
+    pub(super) fn serves(&mut self, active: &Active) {
+        self.about = active.about.clone();
+        self.state = PluginState::Active;
+        self.generation = active.generation;
+        self.saved = None;
+    }
+
+    /// The generations that shall end.
+    pub(super) fn in_use(&self) -> Vec<Arc<Active>> {
+        self.leaving.iter().map(|one| one.active.clone()).collect()
+    }
+
+    /// How many generations could still serve or are in use.
+    pub(super) fn alive(&self) -> usize {
+        let serving = usize::from(self.state == PluginState::Active);
+        let previous = usize::from(self.previous.is_some());
+        serving + previous + self.leaving.len()
     }
 }

@@ -89,6 +89,12 @@ fn is_program(elf: &Elf<'_>) -> Result<bool, ImageError> {
     Ok(flags.is_some_and(|flags| flags & elf::DF_1_PIE.0 != 0))
 }
 
+/// NODELETE.
+pub(super) fn is_never_unmapped(elf: &Elf<'_>) -> bool {
+    let flags = elf.dynamic(elf::DT_FLAGS_1);
+    flags.is_ok_and(|flags| flags.is_some_and(|flags| flags & elf::DF_1_NODELETE.0 != 0))
+}
+
 fn check_segment(elf: &Elf<'_>, segment: &Segment) -> Result<(), ImageError> {
     let outside = |segment: &Segment| {
         segment.in_file > 0 && elf.offset_of(segment.address, segment.in_file).is_none()

@@ -1,8 +1,11 @@
+mod barrier;
+mod writers;
+
 use std::ffi::{CStr, CString, OsStr, c_int, c_void};
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::mem::ManuallyDrop;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -14,6 +17,9 @@ use std::time::{Duration, Instant};
 
 use libloading::os::unix as dl;
 use nix::libc;
+
+pub(crate) use barrier::{has_membarrier, heavy_barrier, thread_id};
+pub(crate) use writers::{Writers, block_signals, writers_of};
 
 /// The extension of a library's file name.
 pub(crate) const LIBRARY_EXTENSION: &str = "so";
@@ -156,6 +162,18 @@ impl Library {
     }
 }
 
+/// Lets the linker look again at a library that was closed and is still mapped:
+/// it gives back what nobody uses any more only when something is closed.
+pub(crate) fn look_again(path: &Path) {
+    /// `RTLD_NOLOAD`: only if it is there already.
+    const ONLY_IF_THERE: c_int = libc::RTLD_NOLOAD;
+    // SAFETY: nothing is loaded, so no constructor runs; what is closed again
+    // is only what was counted here.
+    if let Ok(library) = unsafe { dl::Library::open(Some(path), dl::RTLD_NOW | ONLY_IF_THERE) } {
+        let _ = library.close();
+    }
+}
+
 fn innermost(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => innermost(source),
@@ -163,18 +181,41 @@ fn innermost(error: &dyn std::error::Error) -> String {
     }
 }
 
-/// Whether any part of the file at `path` is mapped into this process. The path
-/// is free of links, as the kernel shows it so.
-pub(crate) fn is_mapped(path: &Path) -> io::Result<bool> {
+/// Where parts of the file at `path` are mapped into this process; none: it is
+/// not. The path is free of links, as the kernel shows it so.
+pub(crate) fn mapped_ranges(path: &Path) -> io::Result<Vec<Range<u64>>> {
     let maps = std::fs::read("/proc/self/maps")?;
     // The one character that the kernel escapes there.
     let wanted = path.as_os_str().as_encoded_bytes().to_vec();
     let wanted = String::from_utf8_lossy(&wanted).replace('\n', "\\012");
-    Ok(maps.split(|byte| *byte == b'\n').any(|line| {
+    let ranges = maps.split(|byte| *byte == b'\n').filter_map(|line| {
         let line = String::from_utf8_lossy(line);
         let file = line.strip_suffix(" (deleted)").unwrap_or(&line);
-        file.strip_suffix(&wanted).is_some_and(|before| before.ends_with(' '))
-    }))
+        file.strip_suffix(&wanted).filter(|before| before.ends_with(' '))?;
+        let (begin, end) = line.split_once(' ')?.0.split_once('-')?;
+        Some(u64::from_str_radix(begin, 16).ok()?..u64::from_str_radix(end, 16).ok()?)
+    });
+    Ok(ranges.collect())
+}
+
+/// Gives a mapping back.
+///
+/// # Safety
+///
+/// Nobody uses what is mapped there.
+pub(crate) unsafe fn unmap(range: Range<u64>) {
+    let length = range.end.saturating_sub(range.start) as usize;
+    // SAFETY: the caller's promise.
+    unsafe { libc::munmap(range.start as usize as *mut c_void, length) };
+}
+
+/// What the system tells two files apart by: device and inode.
+pub(crate) fn identity_of(descriptor: c_int) -> Option<(u64, u64)> {
+    // SAFETY: plain numbers, for which all zeros is a value.
+    let mut found: libc::stat64 = unsafe { std::mem::zeroed() };
+    // SAFETY: a valid place; a wrong descriptor is an error.
+    let known = unsafe { libc::fstat64(descriptor, &raw mut found) } == 0;
+    known.then_some((found.st_dev, found.st_ino))
 }
 
 /// The library that an address lies in: where it begins in memory, and the file

@@ -1,0 +1,340 @@
+//! What happens to plugins, as it happens, and the history of it.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use parking_lot::Mutex;
+use plugbay_interface::manifest::PluginId;
+use semver::Version;
+use serde::{Serialize, Serializer};
+
+use crate::records::Holder;
+use crate::report::as_printable;
+use crate::unload::Pin;
+
+/// How many events are kept.
+const HISTORY: usize = 1000;
+/// How many events a slow reader may be behind before it misses some.
+const BACKLOG: usize = 1024;
+
+/// One thing that happened.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Event {
+    /// Counted by the host from 1, without gaps: who misses some can tell.
+    pub number: u64,
+    /// When it was over. Written as seconds since 1970.
+    #[serde(serialize_with = "seconds")]
+    pub at: SystemTime,
+    /// What.
+    #[serde(flatten)]
+    pub happening: Happening,
+}
+
+/// What can happen.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Happening {
+    /// A plugin serves that did not.
+    Loaded {
+        /// The plugin.
+        plugin: PluginId,
+        /// Its version.
+        version: Version,
+        /// Its generation.
+        generation: u64,
+        /// The file.
+        #[serde(serialize_with = "as_printable")]
+        path: PathBuf,
+        /// What led to it.
+        cause: Cause,
+        /// What took how long.
+        times: Times,
+    },
+    /// Another generation of a plugin serves.
+    Reloaded(Reloaded),
+    /// A new generation was not to be had; the old one serves on.
+    Kept {
+        /// The plugin.
+        plugin: PluginId,
+        /// The version that serves on.
+        version: Version,
+        /// The generation that serves on.
+        generation: u64,
+        /// The file that was not taken.
+        #[serde(serialize_with = "as_printable")]
+        path: PathBuf,
+        /// What led to the attempt.
+        cause: Cause,
+        /// The stable code of the reason.
+        code: String,
+        /// Why not.
+        reason: String,
+        /// What to do.
+        help: String,
+        /// What took how long.
+        times: Times,
+    },
+    /// A file is no plugin that can serve, and none serves because of it.
+    Refused {
+        /// The file.
+        #[serde(serialize_with = "as_printable")]
+        path: PathBuf,
+        /// The plugin, where it could be read.
+        plugin: Option<PluginId>,
+        /// The stable code.
+        code: String,
+        /// Why.
+        reason: String,
+        /// What to do.
+        help: String,
+    },
+    /// A plugin takes no more calls.
+    Unloaded {
+        /// The plugin.
+        plugin: PluginId,
+        /// The generation that served last.
+        generation: u64,
+        /// What led to it.
+        cause: Cause,
+        /// Whether its state is kept.
+        state_kept: bool,
+    },
+    /// An old generation was ended.
+    Retired {
+        /// The plugin.
+        plugin: PluginId,
+        /// Its version.
+        version: Version,
+        /// The generation.
+        generation: u64,
+        /// What took how long.
+        times: Times,
+        /// Why its library is still in memory; none when it was looked for and is gone.
+        pinned: Option<Pin>,
+        /// What it failed at while it ended.
+        failures: Vec<String>,
+    },
+    /// An old generation cannot end, because it is still in use.
+    InUse {
+        /// The plugin.
+        plugin: PluginId,
+        /// The generation.
+        generation: u64,
+        /// By whom.
+        holders: Vec<Holder>,
+    },
+    /// Watching the folders has a problem.
+    Watching {
+        /// The stable code.
+        code: String,
+        /// Which.
+        problem: String,
+        /// What to do.
+        help: String,
+    },
+}
+
+/// A change from one generation to the next.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Reloaded {
+    /// The plugin.
+    pub plugin: PluginId,
+    /// The version that served.
+    pub from: Version,
+    /// The version that serves.
+    pub to: Version,
+    /// The generation that served.
+    pub from_generation: u64,
+    /// The generation that serves.
+    pub to_generation: u64,
+    /// The file.
+    #[serde(serialize_with = "as_printable")]
+    pub path: PathBuf,
+    /// What led to it.
+    pub cause: Cause,
+    /// What took how long.
+    pub times: Times,
+    /// Calls that had to wait for the state.
+    pub calls_waited: u64,
+    /// The size of the state in bytes, where one was handed over.
+    pub state_bytes: Option<u64>,
+    /// What should be known of it.
+    pub note: Option<String>,
+}
+
+/// What led to a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "cause", content = "why", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Cause {
+    /// The host was started.
+    Start,
+    /// A file changed.
+    File,
+    /// Somebody asked for it.
+    Request,
+    /// Somebody asked for the generation before.
+    Rollback,
+    /// The new generation was in trouble.
+    Trouble(String),
+}
+
+/// What took how long; nothing for what was not done.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[non_exhaustive]
+pub struct Times {
+    /// From the file's event to the begin of the work.
+    #[serde(
+        rename = "detect_us",
+        serialize_with = "micros",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub detect: Option<Duration>,
+    /// Looking at the file's bytes, and copying them.
+    #[serde(
+        rename = "verify_us",
+        serialize_with = "micros",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub verify: Option<Duration>,
+    /// Finding out whether it may be mapped here.
+    #[serde(
+        rename = "probe_us",
+        serialize_with = "micros",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub probe: Option<Duration>,
+    /// Mapping it and comparing its layout.
+    #[serde(
+        rename = "load_us",
+        serialize_with = "micros",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub load: Option<Duration>,
+    /// Constructing it, until it served.
+    #[serde(
+        rename = "activate_us",
+        serialize_with = "micros",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub activate: Option<Duration>,
+    /// Of that: how long calls had to wait at most, for the state.
+    #[serde(
+        rename = "pause_us",
+        serialize_with = "micros",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub pause: Option<Duration>,
+    /// Waiting for running calls to end.
+    #[serde(
+        rename = "drain_us",
+        serialize_with = "micros",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub drain: Option<Duration>,
+    /// Saving the state.
+    #[serde(
+        rename = "save_us",
+        serialize_with = "micros",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub save: Option<Duration>,
+    /// Deactivating it, and closing its library.
+    #[serde(
+        rename = "unload_us",
+        serialize_with = "micros",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub unload: Option<Duration>,
+}
+
+/// The events of one host from the moment of asking on.
+#[derive(Debug)]
+pub struct Events {
+    receiver: Receiver<Event>,
+}
+
+impl Events {
+    /// The next event; blocks until there is one, or the time is over, or the
+    /// host has ended.
+    pub fn next_within(&self, limit: Duration) -> Option<Event> {
+        self.receiver.recv_timeout(limit).ok()
+    }
+}
+
+/// Blocks until there is an event. Ends when the host has ended.
+impl Iterator for Events {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        self.receiver.recv().ok()
+    }
+}
+
+/// What happened, and who wants to know.
+#[derive(Debug, Default)]
+pub(crate) struct Chronicle(Mutex<Told>);
+
+#[derive(Debug, Default)]
+struct Told {
+    next: u64,
+    history: VecDeque<Event>,
+    readers: Vec<Sender<Event>>,
+}
+
+impl Chronicle {
+    pub(crate) fn tell(&self, happening: Happening) {
+        let mut told = self.0.lock();
+        told.next += 1;
+        let event = Event { number: told.next, at: SystemTime::now(), happening };
+        if told.history.len() == HISTORY {
+            told.history.pop_front();
+        }
+        told.history.push_back(event.clone());
+        // One that does not read misses events; it does not hold anybody up.
+        told.readers.retain(|reader| {
+            !matches!(reader.try_send(event.clone()), Err(TrySendError::Disconnected(_)))
+        });
+    }
+
+    pub(crate) fn history(&self) -> Vec<Event> {
+        self.0.lock().history.iter().cloned().collect()
+    }
+
+    pub(crate) fn subscribe(&self) -> Events {
+        let (sender, receiver) = bounded(BACKLOG);
+        self.0.lock().readers.push(sender);
+        Events { receiver }
+    }
+}
+
+impl Happening {
+    /// The plugin that it is about.
+    pub fn plugin(&self) -> Option<&PluginId> {
+        match self {
+            Self::Loaded { plugin, .. }
+            | Self::Kept { plugin, .. }
+            | Self::Unloaded { plugin, .. }
+            | Self::Retired { plugin, .. }
+            | Self::InUse { plugin, .. } => Some(plugin),
+            Self::Reloaded(reloaded) => Some(&reloaded.plugin),
+            Self::Refused { plugin, .. } => plugin.as_ref(),
+            Self::Watching { .. } => None,
+        }
+    }
+}
+
+fn micros<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    let micros = time.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    micros.serialize(serializer)
+}
+
+fn seconds<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    serializer.serialize_f64(since.as_secs_f64())
+}

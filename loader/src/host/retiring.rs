@@ -1,0 +1,359 @@
+//! How a host ends generations: by hand, because they were replaced, or later,
+//! when they were still in use then.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use plugbay_interface::abi::SavedState;
+use plugbay_interface::manifest::PluginId;
+
+use super::{Inner, Leaving, Previous, Record};
+use crate::activate::{Active, Taker, on_thread};
+use crate::events::{Cause, Happening, Times};
+use crate::handover::{Handover, HandoverError};
+use crate::keeper::{self, Wish};
+use crate::persist::SaveError;
+use crate::records::Holder;
+use crate::report::{GenerationStatus, PluginState, PluginStatus, Role};
+use crate::slot::{Drained, drain, holders_of};
+use crate::unload::{self, Retired, UnloadError, Unloaded};
+
+/// How long a replaced generation's last calls are waited for at once, before
+/// they are left to the keeper.
+const AT_ONCE: Duration = Duration::from_millis(20);
+/// How often the keeper looks at what could not be ended.
+const AGAIN: Duration = Duration::from_millis(500);
+
+impl Inner {
+    /// Ends a plugin, and keeps its state.
+    pub(super) fn unload(
+        &self,
+        id: &str,
+        state: PluginState,
+        cause: &Cause,
+    ) -> Result<Unloaded, UnloadError> {
+        let slot = self.table.load().get(id).cloned();
+        let Some((slot, active)) = slot.and_then(|slot| slot.shut().map(|active| (slot, active)))
+        else {
+            return self.hold_back(id, state);
+        };
+        let id = active.about.manifest.id.clone();
+        let limit = self.options.drain_limit;
+        let begin = Instant::now();
+        let drained = match drain(active, limit) {
+            Ok(drained) => drained,
+            Err(holders) => {
+                slot.reopen();
+                return Err(UnloadError::Busy { plugin: id, holders, limit });
+            }
+        };
+        let mut times = Times { drain: Some(begin.elapsed()), ..Times::default() };
+        slot.close();
+        let active = drained.active_arc();
+        let mut retired = self.retire(drained, true, &mut times);
+        // What was kept before stays where there is nothing newer.
+        if retired.saved {
+            retired.failures.extend(self.persist(&active, retired.state.as_ref()));
+        }
+        let unloaded = Unloaded {
+            id: id.clone(),
+            generation: retired.generation,
+            pinned: retired.pinned.as_ref().map(|pinned| pinned.pin().clone()),
+            state_kept: retired.state.is_some(),
+            failures: retired.failures.clone(),
+        };
+        // Under this lock, as several may end at once.
+        let mut known = self.known.lock();
+        if state == PluginState::Disabled {
+            known.disabled.insert(id.clone());
+        }
+        if let Some(record) = known.plugins.get_mut(&id) {
+            record.state = state;
+            record.saved.clone_from(&retired.state);
+        }
+        drop(known);
+        let (generation, state_kept) = (retired.generation, retired.state.is_some());
+        let cause = cause.clone();
+        let plugin = id.clone();
+        self.chronicle.tell(Happening::Unloaded { plugin, generation, cause, state_kept });
+        self.tell_retired(&id, retired, times);
+        self.end_what_left(&id);
+        Ok(unloaded)
+    }
+
+    /// Keeps a state on disk, for plugins that ask for that. Says why it could not.
+    pub(super) fn persist(&self, active: &Active, state: Option<&SavedState>) -> Option<String> {
+        let manifest = &active.about.manifest;
+        if !manifest.state_persist {
+            return None;
+        }
+        let error = self.persisted.write(&manifest.id, state).err()?;
+        let message = crate::full_message(&error);
+        log::error!("{}: {message}", manifest.id);
+        Some(message)
+    }
+
+    /// Saves the state of a plugin that serves, and keeps it on disk.
+    pub(super) fn save(&self, id: &PluginId) -> Result<usize, SaveError> {
+        let not_active = || SaveError::NotActive { plugin: id.clone() };
+        let slot = self.table.load().get(id).cloned().ok_or_else(not_active)?;
+        let serving = slot.serving().ok_or_else(not_active)?;
+        if !serving.about.manifest.state_persist {
+            return Err(SaveError::NotAsked { plugin: id.clone() });
+        }
+        let options = &self.options;
+        let handover =
+            Arc::new(Handover::new(slot, true, options.drain_limit, options.max_state, false));
+        let footprint = serving.footprint().ok_or_else(not_active)?;
+        let work = {
+            let handover = handover.clone();
+            // Calls go on as soon as the state is the host's.
+            move || {
+                let saved = handover.take();
+                handover.give_up();
+                saved
+            }
+        };
+        let deadline = options.activation_deadline.saturating_add(options.drain_limit);
+        let saved = on_thread(id, &footprint, deadline, work, || handover.give_up())
+            .map_err(|_| HandoverError::GivenUp)
+            .and_then(|saved| saved)
+            .map_err(|error| SaveError::State { plugin: id.clone(), error })?;
+        self.persisted.write(id, saved.as_ref())?;
+        Ok(saved.map_or(0, |saved| saved.bytes.len()))
+    }
+
+    /// What does not serve can still be held back from the next start.
+    fn hold_back(&self, id: &str, state: PluginState) -> Result<Unloaded, UnloadError> {
+        let mut known = self.known.lock();
+        if state == PluginState::Disabled
+            && let Some((id, record)) = known.plugins.get_key_value(id)
+        {
+            let unloaded = Unloaded {
+                id: id.clone(),
+                generation: record.generation,
+                pinned: self.pinned.of(id).pop().map(|(_, pin)| pin),
+                state_kept: record.saved.is_some(),
+                failures: Vec::new(),
+            };
+            known.disabled.insert(unloaded.id.clone());
+            if let Some(record) = known.plugins.get_mut(&unloaded.id) {
+                record.state = state;
+            }
+            return Ok(unloaded);
+        }
+        Err(UnloadError::NotActive { plugin: id.to_owned() })
+    }
+
+    /// A generation was replaced: it waits for its probation to end, if it may
+    /// come back. Gives those that are to be left now.
+    pub(super) fn replaced(
+        &self,
+        id: &PluginId,
+        old: &Arc<Active>,
+        new: &Active,
+        may_come_back: bool,
+    ) -> Vec<Arc<Active>> {
+        let probation = self.options.probation;
+        let waits = may_come_back && !probation.is_zero();
+        let mut over = Vec::new();
+        if let Some(record) = self.known.lock().plugins.get_mut(id) {
+            record.serves(new);
+            over.extend(record.previous.take().map(|older| older.active));
+            if waits {
+                let until = Instant::now() + probation;
+                record.previous = Some(Previous { active: old.clone(), until });
+            }
+        }
+        if waits {
+            new.troubles.begin_probation();
+            self.keep(Wish::Look);
+        } else {
+            over.push(old.clone());
+        }
+        over
+    }
+
+    /// Ends a generation that serves no more, at once where nobody uses it, else
+    /// as soon as nobody does.
+    pub(super) fn leave(&self, active: Arc<Active>) {
+        active.troubles.end_probation();
+        let id = &active.about.manifest.id;
+        // It is listed until it has ended.
+        if let Some(record) = self.known.lock().plugins.get_mut(id) {
+            let since = Instant::now();
+            record.leaving.push(Leaving { active: active.clone(), since, told: false });
+        }
+        if let Err(_holders) = self.try_to_end(&active, AT_ONCE.min(self.options.drain_limit)) {
+            self.keep(Wish::Look);
+        }
+    }
+
+    /// Ends one of those that leave, if nobody uses it in this time.
+    fn try_to_end(&self, active: &Arc<Active>, limit: Duration) -> Result<(), Vec<Holder>> {
+        let id = &active.about.manifest.id;
+        let begin = Instant::now();
+        let drained = drain(active.clone(), limit)?;
+        let mut times = Times { drain: Some(begin.elapsed()), ..Times::default() };
+        let retired = self.retire(drained, false, &mut times);
+        if let Some(record) = self.known.lock().plugins.get_mut(id) {
+            let mut gone = record.leaving.extract_if(.., |one| Arc::ptr_eq(&one.active, active));
+            times.drain = gone
+                .next()
+                .map(|one| one.since.elapsed().saturating_sub(times.unload.unwrap_or_default()));
+        }
+        self.tell_retired(id, retired, times);
+        Ok(())
+    }
+
+    fn retire(&self, drained: Drained, save: bool, times: &mut Times) -> Retired {
+        let begin = Instant::now();
+        let options = &self.options;
+        let retired = unload::retire(
+            drained,
+            save.then_some(options.max_state),
+            options.activation_deadline,
+            options.ending,
+        );
+        times.unload = Some(begin.elapsed());
+        retired
+    }
+
+    fn tell_retired(&self, id: &PluginId, retired: Retired, times: Times) {
+        let Retired { generation, version, pinned, failures, .. } = retired;
+        let pin = pinned.as_ref().map(|pinned| pinned.pin().clone());
+        if let Some(pinned) = pinned {
+            self.pinned.add(*pinned);
+            // Looks again, now and then.
+            self.keep(Wish::Look);
+        }
+        let plugin = id.clone();
+        self.chronicle.tell(Happening::Retired {
+            plugin,
+            version,
+            generation,
+            times,
+            pinned: pin,
+            failures,
+        });
+    }
+
+    /// What an unloaded plugin has left of earlier generations.
+    pub(super) fn end_what_left(&self, id: &PluginId) {
+        let (previous, leaving) = {
+            let mut known = self.known.lock();
+            let Some(record) = known.plugins.get_mut(id) else { return };
+            (record.previous.take(), record.in_use())
+        };
+        for active in previous.into_iter().map(|previous| previous.active) {
+            self.leave(active);
+        }
+        for active in leaving {
+            self.try_again(&active);
+        }
+    }
+
+    fn try_again(&self, active: &Arc<Active>) {
+        let Err(holders) = self.try_to_end(active, Duration::ZERO) else { return };
+        let plugin = active.about.manifest.id.clone();
+        let mut known = self.known.lock();
+        let leaving = known.plugins.get_mut(&plugin).map(|record| &mut record.leaving);
+        let late = leaving.into_iter().flatten().find(|one| {
+            Arc::ptr_eq(&one.active, active)
+                && !one.told
+                && one.since.elapsed() >= self.options.drain_limit
+        });
+        let Some(late) = late else { return };
+        late.told = true;
+        drop(known);
+        let generation = active.generation;
+        self.chronicle.tell(Happening::InUse { plugin, generation, holders });
+    }
+
+    /// Ends what is over, and says when there is something to do again. For the
+    /// keeper's thread.
+    pub(crate) fn sweep(&self) -> Option<Instant> {
+        let _changing = self.change();
+        let now = Instant::now();
+        let (mut over, mut leaving) = (Vec::new(), Vec::new());
+        {
+            let mut known = self.known.lock();
+            for record in known.plugins.values_mut() {
+                if record.previous.as_ref().is_some_and(|previous| previous.until <= now)
+                    && let Some(previous) = record.previous.take()
+                {
+                    over.push((record.about.manifest.id.clone(), previous.active));
+                }
+                leaving.extend(record.in_use());
+            }
+        }
+        for (id, previous) in over {
+            if let Some(active) = self.serving(&id) {
+                active.troubles.end_probation();
+            }
+            self.leave(previous);
+        }
+        for active in leaving {
+            self.try_again(&active);
+        }
+        self.remove_those_in_use();
+        let known = self.known.lock();
+        let next = |record: &Record| {
+            let until = record.previous.as_ref().map(|previous| previous.until);
+            let again = (!record.leaving.is_empty()).then(|| Instant::now() + AGAIN);
+            until.into_iter().chain(again).min()
+        };
+        let in_use = (!known.to_remove.is_empty()).then(|| Instant::now() + AGAIN);
+        let pinned = self.pinned.worth_another_look().then(|| Instant::now() + AGAIN);
+        known.plugins.values().filter_map(next).chain(pinned).chain(in_use).min()
+    }
+
+    /// What is known of a plugin.
+    pub(super) fn status(&self, record: &Record) -> PluginStatus {
+        let generations = self.generations(record);
+        let calls = generations.iter().map(|one| one.holders.len() as u64).sum();
+        PluginStatus {
+            path: record.about.path.clone(),
+            state: record.state,
+            generation: record.generation,
+            calls,
+            generations,
+            pinned: self.pinned.of(&record.about.manifest.id),
+            hash: record.about.hash.to_hex().to_string(),
+            facts: record.about.facts.clone(),
+            manifest: record.about.manifest.clone(),
+        }
+    }
+
+    /// Asks the keeper for something, and starts it where it does not run.
+    pub(super) fn keep(&self, wish: Wish) {
+        if let Some(wishes) = self.keeper.waiting.lock().take() {
+            match keeper::start(self.keeper.host.clone(), wishes) {
+                Ok(thread) => *self.keeper.thread.lock() = Some(thread),
+                Err(error) => log::warn!(
+                    "no thread could be started, so replaced plugins stay in memory: {error}"
+                ),
+            }
+        }
+        let _ = self.keeper.wishes.send(wish);
+    }
+
+    /// Who uses which generation of a plugin.
+    fn generations(&self, record: &Record) -> Vec<GenerationStatus> {
+        let status = |active: &Active, role| GenerationStatus {
+            generation: active.generation,
+            version: active.about.manifest.version.clone(),
+            role,
+            holders: holders_of(active),
+            troubles: active.troubles.seen(),
+        };
+        let serving = self.serving(&record.about.manifest.id);
+        let previous = record.previous.as_ref().map(|previous| &previous.active);
+        serving
+            .iter()
+            .map(|active| status(active, Role::Serving))
+            .chain(previous.map(|active| status(active, Role::Previous)))
+            .chain(record.leaving.iter().map(|left| status(&left.active, Role::Leaving)))
+            .collect()
+    }
+}

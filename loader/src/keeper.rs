@@ -1,0 +1,64 @@
+//! The host's own thread: takes files that changed, ends probations, goes back to an earlier generation
+//! when one is in trouble, and ends what was still in use when it should have
+//! ended. It is started when there is something to keep, and ends with the host.
+
+use std::sync::Weak;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, at, never, select};
+use plugbay_interface::manifest::PluginId;
+
+use crate::host::Inner;
+use crate::watch::Change;
+
+/// What the keeper is asked for.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    /// Look when there is something to do next.
+    Look,
+    /// Go back from this generation to the one before.
+    RollBack { plugin: PluginId, generation: u64, reason: String },
+    /// Listen to these changes of files from now on.
+    Watch(Receiver<Change>),
+    /// A file changed.
+    Take(Change),
+    /// The host ends.
+    End,
+}
+
+/// Starts the thread. It holds nothing of the host while it waits.
+pub(crate) fn start(host: Weak<Inner>, wishes: Receiver<Wish>) -> std::io::Result<JoinHandle<()>> {
+    thread::Builder::new().name("plugbay-keeper".into()).spawn(move || keep(&host, &wishes))
+}
+
+fn keep(host: &Weak<Inner>, wishes: &Receiver<Wish>) {
+    let mut next: Option<Instant> = None;
+    let mut changes: Receiver<Change> = never();
+    loop {
+        let time = next.map_or_else(never, at);
+        let wish = select! {
+            recv(wishes) -> wish => wish.unwrap_or(Wish::End),
+            recv(changes) -> change => match change {
+                Ok(change) => Wish::Take(change),
+                // Watching has ended.
+                Err(_) => {
+                    changes = never();
+                    Wish::Look
+                }
+            },
+            recv(time) -> _ => Wish::Look,
+        };
+        let Some(host) = host.upgrade() else { return };
+        match wish {
+            Wish::End => return,
+            Wish::RollBack { plugin, generation, reason } => {
+                host.roll_back_in_trouble(&plugin, generation, reason);
+            }
+            Wish::Watch(watched) => changes = watched,
+            Wish::Take(change) => host.changed(change),
+            Wish::Look => {}
+        }
+        next = host.sweep();
+    }
+}

@@ -1,0 +1,132 @@
+//! One plugin, as a program holds it.
+
+use std::ffi::c_void;
+
+use plugbay_interface::manifest::{Manifest, PluginId};
+use serde_json::Value;
+
+use crate::call::{self, CallError};
+use crate::host::Host;
+use crate::slot::{self, CountedLease, Slot};
+use std::sync::Arc;
+
+/// A way to one plugin that lives through its reloads: each call goes to the
+/// generation that serves then. Cheap to clone, usable from any thread; keeps
+/// its host.
+#[derive(Debug, Clone)]
+pub struct PluginHandle {
+    host: Host,
+    id: PluginId,
+    slot: Arc<Slot>,
+}
+
+impl PluginHandle {
+    pub(crate) fn new(host: Host, id: PluginId, slot: Arc<Slot>) -> Self {
+        Self { host, id, slot }
+    }
+
+    /// Which plugin this is.
+    pub fn id(&self) -> &PluginId {
+        &self.id
+    }
+
+    /// Makes sure that the generation that serves now stays as it is while the
+    /// lease is held, on this thread. For the time of a call: while it is held,
+    /// the plugin's state cannot be handed over. May be nested.
+    ///
+    /// Takes no lock, and costs about as much as a function call. (The error is in
+    /// a box so that the result fits into registers.) Blocks only
+    /// while a state is handed over.
+    ///
+    /// # Errors
+    ///
+    /// When the plugin does not serve.
+    #[inline(always)]
+    pub fn enter(&self) -> Result<Lease<'_>, Box<CallError>> {
+        match self.slot.enter() {
+            Some(lease) => Ok(Lease { lease }),
+            None => Err(self.why_not()),
+        }
+    }
+
+    #[cold]
+    fn why_not(&self) -> Box<CallError> {
+        Box::new(self.host.why_not(&self.id))
+    }
+
+    /// As [`enter`](Self::enter), with a lease that may be kept for long and go
+    /// to other threads: for objects that outlive a call. Costs a lock.
+    ///
+    /// # Errors
+    ///
+    /// When the plugin does not serve.
+    pub fn hold(&self) -> Result<LongLease, Box<CallError>> {
+        match self.slot.hold() {
+            Some(lease) => Ok(LongLease { lease }),
+            None => Err(self.why_not()),
+        }
+    }
+
+    /// As [`Host::call`], without looking the plugin up.
+    ///
+    /// # Errors
+    ///
+    /// When the plugin does not serve, has no such command, or says no.
+    pub fn call(&self, command: &str, arguments: Value) -> Result<Value, CallError> {
+        self.enter()?.call_json(command, &arguments.to_string())
+    }
+}
+
+/// Proof that a generation stays as it is; see [`PluginHandle::enter`]. It stays on
+/// its thread.
+#[derive(Debug)]
+pub struct Lease<'a> {
+    lease: slot::Lease<'a>,
+}
+
+impl Lease<'_> {
+    /// Which generation it is.
+    #[inline]
+    pub fn generation(&self) -> u64 {
+        self.lease.active().generation
+    }
+
+    /// What the generation says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.lease.active().about.manifest
+    }
+
+    /// Calls a command of this generation.
+    ///
+    /// # Errors
+    ///
+    /// When it has no such command, or says no.
+    pub fn call_json(&self, command: &str, arguments: &str) -> Result<Value, CallError> {
+        call::call(&self.lease, command, arguments)
+    }
+
+    /// The address of a symbol that the library exports. It may be used as long
+    /// as this lease is held, and is another one in the next generation.
+    pub fn symbol(&self, name: &str) -> Option<*const c_void> {
+        self.lease.active().symbol(name)
+    }
+}
+
+/// Proof that a generation stays as it is, for as long as it is kept; see
+/// [`PluginHandle::hold`].
+#[derive(Debug)]
+pub struct LongLease {
+    lease: CountedLease,
+}
+
+impl LongLease {
+    /// Which generation it is.
+    pub fn generation(&self) -> u64 {
+        self.lease.active().generation
+    }
+
+    /// The address of a symbol that the library exports, as [`Lease::symbol`].
+    pub fn symbol(&self, name: &str) -> Option<*const c_void> {
+        self.lease.active().symbol(name)
+    }
+}

@@ -1,0 +1,72 @@
+//! A new generation is watched for a while: too much trouble, and the one
+//! before it takes over again.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use crossbeam_channel::Sender;
+use plugbay_interface::manifest::PluginId;
+
+use crate::keeper::Wish;
+
+/// What goes wrong in one generation: calls that panicked, and times that it
+/// said itself that it is not well.
+#[derive(Debug)]
+pub(crate) struct Troubles {
+    plugin: PluginId,
+    generation: u64,
+    /// How many are taken; one more, and it goes.
+    allowed: u32,
+    seen: AtomicU32,
+    on_probation: AtomicBool,
+    keeper: Sender<Wish>,
+}
+
+impl Troubles {
+    pub(crate) fn new(
+        plugin: PluginId,
+        generation: u64,
+        allowed: u32,
+        keeper: Sender<Wish>,
+    ) -> Self {
+        let (seen, on_probation) = (AtomicU32::new(0), AtomicBool::new(false));
+        Self { plugin, generation, allowed, seen, on_probation, keeper }
+    }
+
+    /// One more. From any thread; does not block.
+    pub(crate) fn report(&self, what: &str) {
+        // `SeqCst`, here and at the begin: of two that happen at once, one sees the other.
+        let seen = self.seen.fetch_add(1, Ordering::SeqCst).saturating_add(1);
+        if self.on_probation.load(Ordering::SeqCst) && seen == self.allowed.saturating_add(1) {
+            self.tell(seen, what);
+        }
+    }
+
+    /// From now on too many have consequences; those since it was constructed count.
+    pub(crate) fn begin_probation(&self) {
+        self.on_probation.store(true, Ordering::SeqCst);
+        let seen = self.seen.load(Ordering::SeqCst);
+        if seen > self.allowed {
+            self.tell(seen, "it began with them");
+        }
+    }
+
+    /// What it does from now on is no reason to go back.
+    pub(crate) fn end_probation(&self) {
+        self.on_probation.store(false, Ordering::Release);
+    }
+
+    /// How many there were.
+    pub(crate) fn seen(&self) -> u32 {
+        self.seen.load(Ordering::Relaxed)
+    }
+
+    fn tell(&self, seen: u32, last: &str) {
+        let reason = format!(
+            "{seen} troubles in its probation, and {} are allowed; the last: {last}",
+            self.allowed
+        );
+        let (plugin, generation) = (self.plugin.clone(), self.generation);
+        // Nobody to tell: the host has ended.
+        let _ = self.keeper.send(Wish::RollBack { plugin, generation, reason });
+    }
+}

@@ -1,0 +1,215 @@
+//! What each thread that calls plugins keeps: its marks, and who it is.
+//!
+//! The list of all of them is the loader's one global. It holds nothing of any
+//! host: marks are compared with a generation's address and never followed.
+
+use std::cell::Cell;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::activate::Active;
+use crate::footprint::watch_this_thread;
+use crate::platform;
+use crate::protect::Mark;
+
+/// How many leases a thread holds by marks; more are counted.
+const DEPTH: usize = 8;
+
+static RECORDS: Mutex<Vec<Arc<Record>>> = Mutex::new(Vec::new());
+
+thread_local! {
+    /// The way to the record without a destructor, so that it costs one load.
+    static CURRENT: Cell<*const Record> = const { Cell::new(ptr::null()) };
+    static OWNED: Owned = Owned::new();
+}
+
+/// One thread's marks. Alone on its cache lines: others read it only when a
+/// generation goes.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Record {
+    entries: [Entry; DEPTH],
+    /// Whether marks need a fence, as this system has no `membarrier`.
+    pub(crate) fenced: bool,
+    thread: String,
+    tid: u64,
+}
+
+/// A mark, with what it is for where that is known: only to be shown.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) mark: Mark<Active>,
+    /// The name of the command: a key of the manifest that the mark's generation has.
+    command: AtomicPtr<String>,
+    /// When the call began, in nanoseconds of [`clock`]; 0 for not known.
+    began: AtomicU64,
+}
+
+/// Who keeps a generation alive.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Holder {
+    /// The thread's name, or what the system calls it by.
+    pub thread: String,
+    /// The system's number of the thread.
+    pub tid: u64,
+    /// The command that it runs, where it is a call of one.
+    pub command: Option<String>,
+    /// For how long, where that is known.
+    pub held_for: Option<Duration>,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.command {
+            Some(command) => write!(f, "`{command}` on thread {} ({})", self.thread, self.tid)?,
+            None => write!(f, "thread {} ({})", self.thread, self.tid)?,
+        }
+        match self.held_for {
+            Some(time) => write!(f, ", for {time:.1?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// On one line.
+pub(crate) fn list(holders: &[Holder]) -> String {
+    holders.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+struct Owned(Arc<Record>);
+
+impl Owned {
+    fn new() -> Self {
+        let (thread, tid) = this_thread();
+        let record = Arc::new(Record {
+            entries: std::array::from_fn(|_| Entry {
+                mark: Mark::new(),
+                command: AtomicPtr::new(ptr::null_mut()),
+                began: AtomicU64::new(0),
+            }),
+            fenced: !platform::has_membarrier(),
+            thread,
+            tid,
+        });
+        RECORDS.lock().push(record.clone());
+        Self(record)
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        CURRENT.set(ptr::null());
+        // Leases that were forgotten stay what they are: somebody's.
+        if self.0.entries.iter().all(|entry| entry.mark.is_free()) {
+            RECORDS.lock().retain(|record| !Arc::ptr_eq(record, &self.0));
+        }
+    }
+}
+
+/// This thread's record, where it has one whose marks need no fence.
+#[inline(always)]
+pub(crate) fn known() -> Option<&'static Record> {
+    // SAFETY: set by `first` from the record that this thread's `OWNED` holds,
+    // and reset before that is dropped. What is handed out does not leave the
+    // thread (`Lease` is not `Send`), nor is it used after that reset: a lease
+    // that outlives the thread's locals was forgotten, and its record is kept.
+    unsafe { CURRENT.get().as_ref() }
+}
+
+/// This thread's record; none while the thread ends.
+pub(crate) fn current() -> Option<&'static Record> {
+    known().or_else(first)
+}
+
+#[cold]
+fn first() -> Option<&'static Record> {
+    // Before any of the plugin's code runs here, and so that it is gone after the marks.
+    watch_this_thread();
+    let record = OWNED.try_with(|owned| Arc::as_ptr(&owned.0)).ok()?;
+    // SAFETY: as in `known`.
+    let record = unsafe { record.as_ref() }?;
+    // Marks with a fence are not for those that ask without.
+    if !record.fenced {
+        CURRENT.set(record);
+    }
+    Some(record)
+}
+
+impl Record {
+    /// The first mark, if it is free: the one of calls that are in no other.
+    #[inline(always)]
+    pub(crate) fn first_entry(&self) -> Option<&Entry> {
+        self.entries.first().filter(|entry| entry.mark.is_free())
+    }
+
+    /// A mark that is free.
+    pub(crate) fn free_entry(&self) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.mark.is_free())
+    }
+
+    /// Whether this thread has a lease on the generation.
+    pub(crate) fn uses(&self, generation: *const Active) -> bool {
+        self.entries.iter().any(|entry| entry.mark.says(generation))
+    }
+}
+
+impl Entry {
+    /// Says what the lease is for.
+    pub(crate) fn note(&self, command: &String) {
+        self.command.store(ptr::from_ref(command).cast_mut(), Ordering::Relaxed);
+        self.began.store(clock(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn clear_note(&self) {
+        self.command.store(ptr::null_mut(), Ordering::Relaxed);
+        self.began.store(0, Ordering::Relaxed);
+    }
+}
+
+/// The threads whose marks say this generation.
+pub(crate) fn users_of(generation: &Active) -> Vec<Holder> {
+    let mut holders = Vec::new();
+    for record in RECORDS.lock().iter() {
+        for entry in record.entries.iter().filter(|entry| entry.mark.says(generation)) {
+            // Another thread's notes, so perhaps those of a moment ago.
+            let noted = entry.command.load(Ordering::Relaxed).cast_const();
+            let commands = &generation.about.manifest.commands;
+            let command = commands.keys().find(|command| ptr::eq(*command, noted)).cloned();
+            let began = entry.began.load(Ordering::Relaxed);
+            let held_for = (began > 0).then(|| Duration::from_nanos(clock().saturating_sub(began)));
+            holders.push(Holder {
+                thread: record.thread.clone(),
+                tid: record.tid,
+                command,
+                held_for,
+            });
+        }
+    }
+    holders
+}
+
+/// Whether any thread's mark says this generation.
+pub(crate) fn is_used(generation: *const Active) -> bool {
+    RECORDS.lock().iter().any(|record| record.uses(generation))
+}
+
+/// How the calling thread is called, and its number.
+pub(crate) fn this_thread() -> (String, u64) {
+    let tid = platform::thread_id();
+    let thread = std::thread::current();
+    let name = thread.name().map_or_else(|| "unnamed".to_owned(), str::to_owned);
+    (name, tid)
+}
+
+/// Nanoseconds since the first call of this, from 1.
+fn clock() -> u64 {
+    static BEGIN: OnceLock<Instant> = OnceLock::new();
+    let nanos = BEGIN.get_or_init(Instant::now).elapsed().as_nanos();
+    u64::try_from(nanos).unwrap_or(u64::MAX).saturating_add(1)
+}

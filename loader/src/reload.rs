@@ -1,0 +1,121 @@
+//! What a reload and a rollback say.
+
+use std::sync::Arc;
+
+use plugbay_interface::manifest::{InvalidPluginId, PluginId};
+
+use crate::error::Explain;
+use crate::events::Reloaded;
+use crate::handover::HandoverError;
+use crate::host::{LoadPluginError, StartError};
+use crate::report::{PluginStatus, Refusal};
+
+/// What came of a file that was looked at again.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Its content serves already.
+    Unchanged,
+    /// It serves now, and nothing of this plugin did before.
+    Loaded(Box<PluginStatus>),
+    /// It took over.
+    Reloaded(Box<Reloaded>),
+}
+
+/// One plugin that was looked at again.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct LookedAt {
+    /// The plugin.
+    pub plugin: PluginId,
+    /// What came of it.
+    pub outcome: Result<Outcome, LoadPluginError>,
+}
+
+/// Why a new generation did not take over, although it could be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// The state of the old one did not come over.
+    #[error("its state could not be handed over: {0}")]
+    Handover(#[source] HandoverError),
+    /// Too many generations are in memory already.
+    #[error("{alive} generations of it are still in memory, and at most {most} may be")]
+    Generations {
+        /// How many there are.
+        alive: usize,
+        /// How many may be.
+        most: usize,
+    },
+}
+
+impl Explain for ReloadError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Handover(error) => error.code(),
+            Self::Generations { .. } => "PB1105",
+        }
+    }
+
+    fn hint(&self) -> String {
+        match self {
+            Self::Handover(error) => error.hint(),
+            Self::Generations { .. } => "see what keeps them: host-app list; end those calls or \
+                                         threads, allow more (max_generations), or restart the \
+                                         host"
+                .into(),
+        }
+    }
+}
+
+/// Why there was no way back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RollbackError {
+    /// The text is no id.
+    #[error(transparent)]
+    Id(#[from] InvalidPluginId),
+    /// It does not serve.
+    #[error("the plugin `{plugin}` is not active")]
+    NotActive {
+        /// The plugin.
+        plugin: PluginId,
+    },
+    /// Nothing is known of a generation before this one.
+    #[error("there is no earlier version of the plugin `{plugin}` to go back to")]
+    NothingBefore {
+        /// The plugin.
+        plugin: PluginId,
+    },
+    /// The earlier version was refused.
+    #[error("the earlier version cannot take over: {}", .0.reason())]
+    Refused(Arc<Refusal>),
+    /// The host was stopped.
+    #[error(transparent)]
+    Stopped(#[from] StartError),
+}
+
+impl Explain for RollbackError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Id(_) => "PB0901",
+            Self::NotActive { .. } => "PB1106",
+            Self::NothingBefore { .. } => "PB1107",
+            Self::Refused(refusal) => refusal.error.code(),
+            Self::Stopped(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> String {
+        match self {
+            Self::Id(_) | Self::NotActive { .. } => "see what is active: host-app list".into(),
+            Self::NothingBefore { .. } => {
+                "only what was replaced in this host can come back; else put the earlier file \
+                 into the folder"
+                    .into()
+            }
+            Self::Refused(refusal) => refusal.error.hint(),
+            Self::Stopped(error) => error.hint(),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! A host that watches its folder, with real plugins and real files.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use plugbay_loader::interface::serde_json::json;
+use plugbay_loader::{Event, Events, Explain, Happening, WatchOptions};
+use plugbay_tests::{Folder, build, with_embedded};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// kv in another version: other bytes, the same code.
+fn kv(version: &str) -> Vec<u8> {
+    with_embedded(&fs::read(build("plugbay-plugin-kv")).unwrap(), |embedded| {
+        embedded.manifest.version = version.parse().unwrap();
+        embedded.manifest.description.clear();
+    })
+}
+
+/// The first event that fits; all before it are shown when none comes.
+fn wait_for(events: &Events, what: &str, fits: impl Fn(&Happening) -> bool) -> Event {
+    let mut seen = Vec::new();
+    while let Some(event) = events.next_within(PATIENCE) {
+        if fits(&event.happening) {
+            return event;
+        }
+        seen.push(event);
+    }
+    panic!("{what} did not come, but {seen:#?}");
+}
+
+fn put_whole(folder: &Folder, name: &str, content: &[u8]) {
+    let aside = folder.plugins().join(format!(".{name}.new"));
+    fs::write(&aside, content).unwrap();
+    fs::rename(aside, folder.plugins().join(name)).unwrap();
+}
+
+fn remove(path: &Path) {
+    fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_file_is_loaded_reloaded_and_unloaded_as_it_comes_changes_and_goes() {
+    let folder = Folder::new();
+    let host = folder.host().watch(WatchOptions::default()).build().unwrap();
+    let events = host.events();
+    host.start().unwrap();
+
+    put_whole(&folder, "libkv.so", &kv("1.0.0"));
+    wait_for(&events, "loaded", |event| matches!(event, Happening::Loaded { .. }));
+    host.call("kv", "increment", json!({"key": "n"})).unwrap();
+
+    put_whole(&folder, "libkv.so", &kv("1.1.0"));
+    let event = wait_for(&events, "reloaded", |event| matches!(event, Happening::Reloaded(_)));
+    let Happening::Reloaded(reloaded) = event.happening else { unreachable!() };
+    assert_eq!(
+        (reloaded.from.to_string(), reloaded.to.to_string()),
+        ("1.0.0".into(), "1.1.0".into())
+    );
+    assert!(reloaded.times.detect.is_some() && reloaded.times.pause.is_some());
+    let now = host.call("kv", "increment", json!({"key": "n"})).unwrap();
+    assert_eq!(now["value"], json!(2), "{now}");
+
+    // Written in place, and cut off on the way: the one that serves goes on.
+    let next = kv("1.2.0");
+    fs::write(folder.plugins().join("libkv.so"), &next[..next.len() / 2]).unwrap();
+    let event = wait_for(&events, "kept", |event| matches!(event, Happening::Kept { .. }));
+    let Happening::Kept { code, version, .. } = event.happening else { unreachable!() };
+    assert_eq!((code.as_str(), version.to_string()), ("PB0210", "1.1.0".into()));
+    fs::write(folder.plugins().join("libkv.so"), &next).unwrap();
+    wait_for(&events, "reloaded", |event| matches!(event, Happening::Reloaded(_)));
+    let now = host.call("kv", "increment", json!({"key": "n"})).unwrap();
+    assert_eq!(now["value"], json!(3), "{now}");
+
+    remove(&folder.plugins().join("libkv.so"));
+    wait_for(&events, "unloaded", |event| matches!(event, Happening::Unloaded { .. }));
+    // It comes back with the state that it had.
+    put_whole(&folder, "other.so", &kv("1.3.0"));
+    wait_for(&events, "loaded", |event| matches!(event, Happening::Loaded { .. }));
+    let now = host.call("kv", "increment", json!({"key": "n"})).unwrap();
+    assert_eq!(now["value"], json!(4), "{now}");
+}
+
+#[test]
+fn of_two_files_of_one_plugin_the_newer_serves_and_the_older_takes_over() {
+    let folder = Folder::new();
+    let host = folder.host().watch(WatchOptions::default()).build().unwrap();
+    let events = host.events();
+    host.start().unwrap();
+    let version = || host.plugins()[0].manifest.version.to_string();
+
+    put_whole(&folder, "a.so", &kv("1.0.0"));
+    wait_for(&events, "loaded", |event| matches!(event, Happening::Loaded { .. }));
+    put_whole(&folder, "b.so", &kv("2.0.0"));
+    wait_for(&events, "reloaded", |event| matches!(event, Happening::Reloaded(_)));
+    assert_eq!(version(), "2.0.0");
+    // An older one changes nothing, and is told.
+    put_whole(&folder, "c.so", &kv("0.9.0"));
+    wait_for(
+        &events,
+        "refused",
+        |event| matches!(event, Happening::Refused { code, path, .. } if code == "PB0302" && path.ends_with("c.so")),
+    );
+    assert_eq!(version(), "2.0.0");
+    remove(&folder.plugins().join("b.so"));
+    wait_for(&events, "reloaded", |event| matches!(event, Happening::Reloaded(_)));
+    assert_eq!(version(), "1.0.0");
+}
+
+#[test]
+fn a_host_may_look_at_intervals_and_keep_what_is_removed() {
+    let folder = Folder::new();
+    let mut options = WatchOptions::default();
+    options.poll = Some(Duration::from_millis(50));
+    let host = folder.host().watch(options).keep_removed(true).build().unwrap();
+    let events = host.events();
+    host.start().unwrap();
+    put_whole(&folder, "libkv.so", &kv("1.0.0"));
+    wait_for(&events, "loaded", |event| matches!(event, Happening::Loaded { .. }));
+    remove(&folder.plugins().join("libkv.so"));
+    // What comes after it is seen after it.
+    put_whole(&folder, "libkv.so", &kv("1.1.0"));
+    wait_for(&events, "reloaded", |event| matches!(event, Happening::Reloaded(_)));
+    host.call("kv", "increment", json!({"key": "n"})).unwrap();
+}
+
+#[test]
+fn a_folder_that_is_made_later_is_watched() {
+    let folder = Folder::new();
+    let later = folder.beside("later/still/plugins");
+    let host = folder.host().plugin_dir(&later).watch(WatchOptions::default()).build().unwrap();
+    let events = host.events();
+    host.start().unwrap();
+    fs::create_dir_all(&later).unwrap();
+    fs::write(later.join("libkv.so"), kv("1.0.0")).unwrap();
+    wait_for(&events, "loaded", |event| matches!(event, Happening::Loaded { .. }));
+}
+
+#[test]
+fn a_disabled_plugin_stays_so_whatever_happens_to_its_file() {
+    let folder = Folder::new();
+    let host = folder.host().watch(WatchOptions::default()).build().unwrap();
+    let events = host.events();
+    host.start().unwrap();
+    put_whole(&folder, "libkv.so", &kv("1.0.0"));
+    wait_for(&events, "loaded", |event| matches!(event, Happening::Loaded { .. }));
+    host.disable("kv").unwrap();
+    put_whole(&folder, "libkv.so", &kv("1.1.0"));
+    wait_for(
+        &events,
+        "refused",
+        |event| matches!(event, Happening::Refused { code, .. } if code == "PB0305"),
+    );
+    assert_eq!(host.reload("kv").unwrap_err().code(), "PB0305");
+    host.enable("kv").unwrap();
+    assert_eq!(host.plugins()[0].manifest.version.to_string(), "1.1.0");
+}
