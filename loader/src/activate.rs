@@ -43,6 +43,19 @@ struct Counted {
     since: Instant,
 }
 
+impl Counted {
+    fn now() -> Self {
+        let (thread, tid) = this_thread();
+        Self { thread, tid, since: Instant::now() }
+    }
+}
+
+fn add(counted: &mut BTreeMap<u64, Counted>, one: Counted) -> u64 {
+    let number = counted.last_key_value().map_or(1, |(last, _)| last + 1);
+    counted.insert(number, one);
+    number
+}
+
 // SAFETY: the instance is `Send + Sync` by its trait, and the cell is read under
 // a lease and emptied by who holds `Drained`, which no lease survives. The rest is.
 unsafe impl Sync for Active {}
@@ -79,11 +92,17 @@ impl Active {
 
     /// Counts one more user that is no mark, and gives its number.
     pub(crate) fn count_in(&self) -> u64 {
-        let (thread, tid) = this_thread();
+        let one = Counted::now();
+        add(&mut self.counted.lock(), one)
+    }
+
+    /// As `count_in`, where the calling thread has taken one that is not given back.
+    /// In one step: another thread may give it back, and then nobody would be
+    /// counted for a moment in which the generation may be ended.
+    pub(crate) fn count_in_beside(&self) -> Option<u64> {
+        let one = Counted::now();
         let mut counted = self.counted.lock();
-        let number = counted.last_key_value().map_or(1, |(last, _)| last + 1);
-        counted.insert(number, Counted { thread, tid, since: Instant::now() });
-        number
+        counted.values().any(|other| other.tid == one.tid).then(|| add(&mut counted, one))
     }
 
     pub(crate) fn count_out(&self, number: u64) {
@@ -92,11 +111,6 @@ impl Active {
 
     pub(crate) fn counted(&self) -> usize {
         self.counted.lock().len()
-    }
-
-    /// Whether the thread with this number has taken one of those that are counted.
-    pub(crate) fn counts(&self, tid: u64) -> bool {
-        self.counted.lock().values().any(|counted| counted.tid == tid)
     }
 
     pub(crate) fn counted_holders(&self) -> Vec<Holder> {

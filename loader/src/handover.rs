@@ -164,14 +164,15 @@ impl Handover {
         let limit = self.drain_limit;
         let drained = drain_unless(old, limit, || self.is_settled())
             .map_err(|holders| HandoverError::Busy { holders, limit })?;
+        let drained_at = Instant::now();
+        // A lease, because a save that hangs is given up by others, and the old
+        // generation then serves on with this thread inside of it. Before the look
+        // below: who ends the old generation after it was given up finds the lease.
+        let lease = drained.into_lease();
         // Calls may have come again.
         if self.is_settled() {
             return Err(HandoverError::GivenUp);
         }
-        let drained_at = Instant::now();
-        // A lease, because a save that hangs is given up by others, and the old
-        // generation then serves on with this thread inside of it.
-        let lease = drained.into_lease();
         let saved = match lease.instance() {
             Some(instance) => state_of(instance, self.max_state)?,
             None => None,

@@ -125,33 +125,31 @@ impl Slot {
     fn enter_slowly(&self) -> Option<Lease<'_>> {
         let mut gate = self.gate.lock();
         loop {
-            let active = match gate.door {
-                Door::Closed => return None,
-                Door::Open => gate.serving.as_ref()?,
-                Door::Shut => {
-                    let active = gate.serving.as_ref()?;
-                    // A call of the plugin that calls the plugin: who waits for
-                    // the first would wait for ever.
-                    // (A lease that has gone to another thread may let in one
-                    // that is not inside: nobody is waiting for it alone.)
-                    let inside = records::current()
-                        .is_some_and(|record| record.uses(Arc::as_ptr(active)))
-                        || active.counts(platform::thread_id());
-                    if !inside {
-                        gate.waiting += 1;
-                        gate.waited += 1;
-                        self.opened.wait(&mut gate);
-                        gate.waiting -= 1;
-                        continue;
-                    }
-                    active
-                }
+            if gate.door == Door::Closed {
+                return None;
+            }
+            let kept = gate.serving.clone()?;
+            // A call of the plugin that calls the plugin: who waits for the first
+            // would wait for ever. (A lease that has gone to another thread may let
+            // in one that is not inside: nobody is waiting for it alone.)
+            let marked =
+                || records::current().is_some_and(|record| record.uses(Arc::as_ptr(&kept)));
+            let number = if gate.door == Door::Open || marked() {
+                Some(kept.count_in())
+            } else {
+                kept.count_in_beside()
+            };
+            let Some(number) = number else {
+                gate.waiting += 1;
+                gate.waited += 1;
+                self.opened.wait(&mut gate);
+                gate.waiting -= 1;
+                continue;
             };
             // Counted under the gate's lock: whoever ends this generation moves
             // the door first, and looks at the count after that. (Inside of a
-            // lease on it, the count is raised before that lease ends.)
-            let number = active.count_in();
-            let kept = active.clone();
+            // mark on it, the count is raised before the mark is taken back; beside
+            // a count, which another thread may take back, in one step with the look.)
             // SAFETY: kept in memory by the `Arc` beside it, and counted, so that
             // `drain` gives it into nobody's hands before the lease is back.
             let active = unsafe { &*Arc::as_ptr(&kept) };
