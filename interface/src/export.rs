@@ -1,6 +1,5 @@
 //! What `#[plugin]` builds on. Not for use by hand.
 
-use std::io::Write;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
@@ -146,8 +145,6 @@ impl<P: Exported> Instance for Exporter<P> {
             let Live { plugin, commands } = ManuallyDrop::into_inner(self.live);
             drop(commands);
             plugin.deactivate();
-            // What was printed without an end of line would go with the library.
-            let _ = std::io::stdout().flush();
             Ok(())
         });
         logging::disconnect();

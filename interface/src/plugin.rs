@@ -80,6 +80,8 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// Ends the plugin: stop threads, flush, close.
     ///
     /// Called once, when no call is in flight and none will come. What is left
-    /// running after it keeps the library in memory.
+    /// running after it keeps the library in memory, and what was printed without
+    /// an end of line is lost unless it is flushed here (a library has a standard
+    /// output of its own).
     fn deactivate(self) {}
 }

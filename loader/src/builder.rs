@@ -250,8 +250,8 @@ impl HostBuilder {
         self
     }
 
-    /// How many generations of one plugin may be in memory; a reload beyond that
-    /// is refused. 32.
+    /// How many generations of one plugin may be in memory; a load or reload beyond
+    /// that is refused. 32.
     pub fn max_generations(mut self, most: usize) -> Self {
         self.options.max_generations = most;
         self

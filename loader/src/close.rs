@@ -194,37 +194,57 @@ impl Pinned {
 /// The libraries of ended generations that a host could not close yet.
 #[derive(Default)]
 pub(crate) struct PinnedLibraries {
-    all: Mutex<Vec<Pinned>>,
+    all: Mutex<All>,
+}
+
+#[derive(Default)]
+struct All {
+    held: Vec<Pinned>,
+    /// What is being closed just now: it is told of until it has gone.
+    trying: Vec<PinnedLibrary>,
 }
 
 impl PinnedLibraries {
     pub(crate) fn add(&self, pinned: Pinned) {
-        self.all.lock().push(pinned);
+        self.all.lock().held.push(pinned);
     }
 
-    /// Tries to close each of them again, and waits for no thread.
+    /// Tries to close each of them again, and waits for no thread. One at a time,
+    /// as its caller changes the host.
     pub(crate) fn sweep(&self, ending: Ending, deadline: Duration) {
-        let all = std::mem::take(&mut *self.all.lock());
-        for Pinned { id, generation, mapped, .. } in all {
+        let held = {
+            let mut all = self.all.lock();
+            all.trying = all.held.iter().map(Pinned::told).collect();
+            std::mem::take(&mut all.held)
+        };
+        for Pinned { id, generation, mapped, .. } in held {
             let closing = Closing::now(ending, deadline);
-            if let Err(pinned) = mapped.close(&id, generation, closing) {
-                self.add(*pinned);
+            let outcome = mapped.close(&id, generation, closing);
+            let mut all = self.all.lock();
+            all.trying.retain(|one| one.id != id || one.generation != generation);
+            if let Err(pinned) = outcome {
+                all.held.push(*pinned);
             }
         }
     }
 
     /// Whether there is one that may go without anybody's doing.
     pub(crate) fn worth_another_look(&self) -> bool {
-        self.all.lock().iter().any(|pinned| pinned.pin != Pin::Kept && pinned.pin != Pin::NoDelete)
+        let all = self.all.lock();
+        all.held.iter().any(|pinned| pinned.pin != Pin::Kept && pinned.pin != Pin::NoDelete)
     }
 
     pub(crate) fn all(&self) -> Vec<PinnedLibrary> {
-        self.all.lock().iter().map(Pinned::told).collect()
+        let all = self.all.lock();
+        let mut told = all.trying.clone();
+        told.extend(all.held.iter().map(Pinned::told));
+        told.sort_by_key(|one| one.generation);
+        told
     }
 
     /// Those of one plugin: generation and reason.
     pub(crate) fn of(&self, id: &PluginId) -> Vec<(u64, Pin)> {
-        let all = self.all.lock();
-        all.iter().filter(|p| p.id == *id).map(|p| (p.generation, p.pin.clone())).collect()
+        let of_it = self.all().into_iter().filter(|one| one.id == *id);
+        of_it.map(|one| (one.generation, one.pin)).collect()
     }
 }

@@ -1,3 +1,6 @@
+//! What a program holds. Longer than others because each of its functions says
+//! all that its caller must know; what they do is in the files of `host/`.
+
 mod lifecycle;
 mod reloading;
 mod retiring;
@@ -93,6 +96,8 @@ struct Known {
     files: BTreeMap<PathBuf, PluginId>,
     /// Plugins whose last file is gone, and that were in use then.
     to_remove: BTreeSet<PluginId>,
+    /// Files that could not take over because the plugin was in use.
+    to_take: BTreeMap<PluginId, PathBuf>,
 }
 
 struct Record {
@@ -184,7 +189,7 @@ impl Explain for LoadPluginError {
                 "put its library there; see what is there: host-app check DIR".into()
             }
             Self::AlreadyActive { plugin } => {
-                format!("to load it anew: host-app unload {plugin}, then load")
+                format!("to load it anew: host-app reload {plugin}")
             }
             Self::Refused(refusal) => refusal.error.hint(),
             Self::Stopped(error) => error.hint(),
@@ -262,8 +267,9 @@ impl Host {
 
     /// Calls a command of a plugin on this thread, and waits for its result.
     ///
-    /// Takes no lock; may be called from any number of threads at once. A panic
-    /// of the plugin is an error, and the plugin goes on serving.
+    /// Takes no lock; may be called from any number of threads at once. Waits while
+    /// the state of the plugin is handed over to another generation, or while it is
+    /// unloaded. A panic of the plugin is an error, and the plugin goes on serving.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
-//! The host's own thread: takes files that changed, ends probations, goes back to an earlier generation
-//! when one is in trouble, and ends what was still in use when it should have
-//! ended. It is started when there is something to keep, and ends with the host.
+//! The host's own thread: takes files that changed, ends probations, goes back to
+//! an earlier generation when one is in trouble, and ends what was still in use
+//! when it should have ended. It is started when there is something to keep, and ends with the host.
 
 use std::sync::Weak;
 use std::thread::{self, JoinHandle};

@@ -1,6 +1,7 @@
 //! One plugin, as a program holds it.
 
 use std::ffi::c_void;
+use std::sync::Arc;
 
 use plugbay_interface::manifest::{Manifest, PluginId};
 use serde_json::Value;
@@ -8,7 +9,6 @@ use serde_json::Value;
 use crate::call::{self, CallError};
 use crate::host::Host;
 use crate::slot::{self, CountedLease, Slot};
-use std::sync::Arc;
 
 /// A way to one plugin that lives through its reloads: each call goes to the
 /// generation that serves then. Cheap to clone, usable from any thread; keeps

@@ -9,7 +9,7 @@ use semver::Version;
 use crate::discover::Candidate;
 use crate::error::{Explain, printable, quoted, shown_word};
 use crate::image::{self, Found};
-use crate::platform;
+use crate::platform::{self, Writers};
 use crate::snapshot::{CopyError, Snapshot, Workspace};
 
 /// What [`verify`] lets pass.
@@ -101,6 +101,8 @@ enum Problem {
     WorldWritable { mode: u32 },
     #[error("the file belongs to another user (uid {owner})")]
     Foreign { owner: u32 },
+    #[error("the file is being written")]
+    Unfinished,
     #[error("the file is empty")]
     Empty,
     #[error("the file has {found} bytes, and at most {most} are taken")]
@@ -188,6 +190,11 @@ pub enum ImageError {
 }
 
 impl VerifyError {
+    /// Whether somebody writes to the file: it is to be looked at again.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        matches!(self.problem, Problem::Unfinished)
+    }
+
     /// The file in the plugins folder.
     pub fn path(&self) -> &Path {
         &self.path
@@ -204,6 +211,7 @@ impl Explain for VerifyError {
             Problem::Unreadable(_) => "PB0205",
             Problem::WorldWritable { .. } => "PB0206",
             Problem::Foreign { .. } => "PB0222",
+            Problem::Unfinished => "PB0223",
             Problem::Empty => "PB0207",
             Problem::Large { .. } => "PB0208",
             Problem::Image(image) => match image {
@@ -244,6 +252,9 @@ impl Explain for VerifyError {
                 "take it over with: chown \"$USER\" {path}, or allow it on purpose \
                  (allow_world_writable)"
             ),
+            Problem::Unfinished => {
+                format!("wait until its writer has closed it; who that is: fuser -v {path}")
+            }
             Problem::Empty => "copy the file again; the copy stopped before it began".into(),
             Problem::Large { .. } => "strip the library of its debug information".into(),
             Problem::Image(image) => image.hint(),
@@ -334,6 +345,9 @@ fn look(
     {
         return Err(Problem::Foreign { owner });
     }
+    if platform::writers_of(&file) == Writers::Somebody {
+        return Err(Problem::Unfinished);
+    }
     match metadata.len() {
         0 => return Err(Problem::Empty),
         found if found > options.max_size => {
@@ -348,6 +362,14 @@ fn look(
         CopyError::Large { found } => Problem::Large { found, most: options.max_size },
         error => Problem::Copy(error),
     })?;
+    // Half of one version and half of another look well. Who has written meanwhile
+    // has it open still, or has changed its times.
+    let after = file.metadata().map_err(Problem::Unreadable)?;
+    if platform::writers_of(&file) == Writers::Somebody
+        || !platform::is_unchanged(&metadata, &after)
+    {
+        return Err(Problem::Unfinished);
+    }
     let embedded = image::inspect(draft.bytes()).map_err(Problem::Image)?;
     let snapshot = draft.named(&embedded.manifest).map_err(Problem::Copy)?;
     Ok((embedded, snapshot))

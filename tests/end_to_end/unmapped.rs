@@ -257,25 +257,6 @@ fn backtraces_with_names() {
 }
 
 #[test]
-fn what_was_printed_without_an_end_of_line() {
-    // In a process of its own, whose output can be read.
-    const WHO: &str = "PLUGBAY_TEST_PRINTS";
-    if std::env::var_os(WHO).is_some() {
-        let bed = Bed::new();
-        bed.call("print", json!("half a line"));
-        return bed.unload();
-    }
-    let name = "what_was_printed_without_an_end_of_line";
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args([name, "--exact", "--nocapture"])
-        .env(WHO, "1")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("half a line"), "{said}");
-}
-
-#[test]
 fn threads_that_end_while_it_is_unloaded() {
     let bed = Bed::new();
     let mut at_their_end = 0;

@@ -156,3 +156,81 @@ fn a_disabled_plugin_stays_so_whatever_happens_to_its_file() {
     host.enable("kv").unwrap();
     assert_eq!(host.plugins()[0].manifest.version.to_string(), "1.1.0");
 }
+
+#[test]
+fn an_older_version_does_not_take_over_because_the_newer_file_broke() {
+    let folder = Folder::new();
+    let host = folder.host().watch(WatchOptions::default()).build().unwrap();
+    let events = host.events();
+    host.start().unwrap();
+    put_whole(&folder, "one.so", &kv("1.0.0"));
+    wait_for(&events, "loaded", |event| matches!(event, Happening::Loaded { .. }));
+    put_whole(&folder, "two.so", &kv("2.0.0"));
+    wait_for(&events, "reloaded", |event| matches!(event, Happening::Reloaded(_)));
+    put_whole(&folder, "two.so", b"broken");
+    wait_for(&events, "kept", |event| matches!(event, Happening::Kept { .. }));
+    // What is seen after them is seen after they had no effect.
+    put_whole(&folder, "one.so", &kv("1.0.0"));
+    put_whole(&folder, "text.so", b"text");
+    wait_for(
+        &events,
+        "refused",
+        |event| matches!(event, Happening::Refused { path, .. } if path.ends_with("text.so")),
+    );
+    assert_eq!(host.plugins()[0].manifest.version.to_string(), "2.0.0");
+}
+
+#[test]
+fn a_file_whose_plugin_is_in_use_goes_and_comes_when_nobody_uses_it() {
+    let folder = Folder::new();
+    let host = folder
+        .host()
+        .watch(WatchOptions::default())
+        .drain_limit(Duration::from_millis(200))
+        .build()
+        .unwrap();
+    let events = host.events();
+    host.start().unwrap();
+    put_whole(&folder, "libkv.so", &kv("1.0.0"));
+    wait_for(&events, "loaded", |event| matches!(event, Happening::Loaded { .. }));
+    let handle = host.plugin("kv").unwrap();
+    let lease = handle.hold().unwrap();
+    put_whole(&folder, "libkv.so", &kv("1.1.0"));
+    wait_for(
+        &events,
+        "kept",
+        |event| matches!(event, Happening::Kept { code, .. } if code == "PB1101"),
+    );
+    drop(lease);
+    wait_for(&events, "reloaded", |event| matches!(event, Happening::Reloaded(_)));
+    let lease = handle.hold().unwrap();
+    remove(&folder.plugins().join("libkv.so"));
+    wait_for(&events, "in use", |event| matches!(event, Happening::InUse { .. }));
+    // It serves as long as that lasts, and nobody waits.
+    for _ in 0..1000 {
+        host.call("kv", "increment", json!({"key": "n"})).unwrap();
+    }
+    drop(lease);
+    wait_for(&events, "unloaded", |event| matches!(event, Happening::Unloaded { .. }));
+}
+
+#[test]
+fn half_of_a_version_over_another_is_not_taken() {
+    use std::io::{Seek, Write};
+    let folder = Folder::new();
+    let path = folder.write("libkv.so", kv("1.0.0"));
+    let host = folder.host().watch(WatchOptions::default()).build().unwrap();
+    let events = host.events();
+    host.start().unwrap();
+    // In place and without truncating, as rsync --inplace does.
+    let next = kv("1.1.0");
+    let mut writer = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    writer.write_all(&next[..next.len() / 2]).unwrap();
+    assert_eq!(host.reload("kv").unwrap_err().code(), "PB0223");
+    assert_eq!(host.plugins()[0].manifest.version.to_string(), "1.0.0");
+    writer.seek(std::io::SeekFrom::Start(next.len() as u64 / 2)).unwrap();
+    writer.write_all(&next[next.len() / 2..]).unwrap();
+    drop(writer);
+    wait_for(&events, "reloaded", |event| matches!(event, Happening::Reloaded(_)));
+    assert_eq!(host.plugins()[0].manifest.version.to_string(), "1.1.0");
+}

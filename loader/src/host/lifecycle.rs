@@ -24,6 +24,7 @@ use crate::load;
 use crate::parallel;
 use crate::probation::Troubles;
 use crate::records;
+use crate::reload::ReloadError;
 use crate::report::{
     Loadable, Notice, Phase, PluginState, PluginStatus, Progress, Refusal, StartReport,
 };
@@ -140,7 +141,8 @@ impl Inner {
             let about = Arc::new(Loadable::of(resolved.verified()));
             let mut times = Times::default();
             let outcome = self
-                .kept_state(&about)
+                .room_for_another(&about.manifest.id)
+                .and_then(|()| self.kept_state(&about))
                 .and_then(|state| {
                     let taker = Arc::new(InTime::default());
                     let deadline = self.options.activation_deadline;
@@ -197,8 +199,16 @@ impl Inner {
         results
     }
 
+    /// Whether as many generations of a plugin as may be are in memory.
+    pub(super) fn room_for_another(&self, id: &PluginId) -> Result<(), Error> {
+        let most = self.options.max_generations;
+        let alive = self.known.lock().plugins.get(id).map_or(0, Record::alive);
+        let alive = alive + self.pinned.of(id).len();
+        if alive < most { Ok(()) } else { Err(ReloadError::Generations { alive, most }.into()) }
+    }
+
     /// The state that a plugin begins with which does not serve.
-    fn kept_state(&self, about: &Loadable) -> Result<StateSource, Error> {
+    pub(super) fn kept_state(&self, about: &Loadable) -> Result<StateSource, Error> {
         let id = &about.manifest.id;
         let saved = self.known.lock().plugins.get(id).and_then(|record| record.saved.clone());
         let saved = match saved {

@@ -14,12 +14,12 @@ use crate::activate::{ActivateError, Active};
 use crate::discover::{discover, discover_file};
 use crate::error::{Error, Explain};
 use crate::events::{Cause, Happening, Reloaded, Times};
-use crate::handover::{Handover, Measured};
+use crate::handover::{Handover, HandoverError, Measured};
 use crate::link::StateSource;
 use crate::platform;
 use crate::probe::ProbeError;
 use crate::reload::{LookedAt, Outcome, ReloadError, RollbackError};
-use crate::report::{Loadable, Refusal};
+use crate::report::{Loadable, PluginState, Refusal};
 use crate::resolve::{Resolved, resolve};
 use crate::verify::{Verified, verify};
 
@@ -72,7 +72,8 @@ impl Inner {
         for resolved in plan.run {
             let plugin = resolved.verified().manifest().id.clone();
             // An older version does not take over because the newer file broke.
-            if looked_at.iter().any(|kept| kept.plugin == plugin) {
+            let broke = looked_at.iter().any(|kept| kept.plugin == plugin);
+            if broke || self.is_left_out(&resolved) {
                 continue;
             }
             let times = Times { verify: Some(verify), ..times };
@@ -81,6 +82,19 @@ impl Inner {
         }
         looked_at.sort_by(|a, b| a.plugin.cmp(&b.plugin));
         looked_at
+    }
+
+    /// Whether it is not to come up by itself: the host is for others only, or
+    /// somebody unloaded it, and its bytes are the same.
+    pub(super) fn is_left_out(&self, resolved: &Resolved) -> bool {
+        let verified = resolved.verified();
+        let id = &verified.manifest().id;
+        let only_others =
+            self.options.only.as_ref().is_some_and(|only| !only.contains(id.as_str()));
+        let unloaded = |record: &Record| {
+            record.state != PluginState::Active && record.about.hash == verified.hash()
+        };
+        only_others || self.known.lock().plugins.get(id).is_some_and(unloaded)
     }
 
     /// Remembers what is refused now, and tells what is new of it. Gives the
@@ -205,12 +219,7 @@ impl Inner {
         times: &mut Times,
     ) -> Result<(Arc<Active>, Measured, Option<SavedState>), Error> {
         let id = &about.manifest.id;
-        let most = self.options.max_generations;
-        let alive =
-            self.known.lock().plugins.get(id).map_or(0, Record::alive) + self.pinned.of(id).len();
-        if alive >= most {
-            return Err(ReloadError::Generations { alive, most }.into());
-        }
+        self.room_for_another(id)?;
         let Some(slot) = self.table.load().get(id).cloned() else {
             return Err(ActivateError::Unwanted.into());
         };
@@ -221,7 +230,11 @@ impl Inner {
             self.options.max_state,
             about.manifest.state_persist,
         ));
-        let state = StateSource::Over(handover.clone());
+        // What a version without state has left on disk is its successor's.
+        let state = match is_stateful(old) {
+            true => StateSource::Over(handover.clone()),
+            false => self.kept_state(about)?,
+        };
         // The calls that run have their own time, and are to be named if they
         // take longer; the activation is not to be blamed for them.
         let mut deadline = self.options.activation_deadline;
@@ -257,7 +270,12 @@ impl Inner {
             let record = known.plugins.get_mut(id);
             record.and_then(|record| record.previous.take()).map(|previous| previous.active)
         };
-        let file = self.kept_file(id).filter(|path| hash_in(path) != Some(current.about.hash));
+        // What waits has its file as long as it waits.
+        let its_copy = idle.as_ref().and_then(|idle| {
+            idle.mapped.lock().as_ref().and_then(|mapped| mapped.copy_path().map(Path::to_owned))
+        });
+        let kept = self.kept_file(id).filter(|path| hash_in(path) != Some(current.about.hash));
+        let file = its_copy.or(kept);
         let outcome = match (&idle, file) {
             // Nothing to hand over: the one that waits can go on at once.
             (Some(idle), _) if !is_stateful(&current) => Ok(self.swap_back(&current, idle, &cause)),
@@ -268,6 +286,11 @@ impl Inner {
                         self.leave(idle.clone());
                     }
                     Ok(reloaded)
+                }
+                // Who asks can ask again when the calls have ended; nothing is lost then.
+                (Err(refusal), Some(idle)) if cause == Cause::Rollback && is_in_use(&refusal) => {
+                    self.wait_again(id, idle.clone());
+                    Err(RollbackError::Refused(refusal))
                 }
                 (Err(refusal), Some(idle)) => {
                     let mut reloaded = self.swap_back(&current, idle, &cause);
@@ -418,6 +441,11 @@ impl Inner {
     fn earlier(&self, id: &PluginId) -> PathBuf {
         self.options.cache_dir.join("earlier").join(id.as_str())
     }
+}
+
+/// Whether it failed because calls did not end in time.
+fn is_in_use(refusal: &Refusal) -> bool {
+    matches!(refusal.error, Error::Reload(ReloadError::Handover(HandoverError::Busy { .. })))
 }
 
 /// Whether a generation has a state to hand over.

@@ -174,6 +174,15 @@ impl Inner {
         over
     }
 
+    /// A way back was not taken: the generation waits on for its probation's time.
+    pub(super) fn wait_again(&self, id: &PluginId, active: Arc<Active>) {
+        if let Some(record) = self.known.lock().plugins.get_mut(id) {
+            let until = Instant::now() + self.options.probation;
+            record.previous = Some(Previous { active, until });
+        }
+        self.keep(Wish::Look);
+    }
+
     /// Ends a generation that serves no more, at once where nobody uses it, else
     /// as soon as nobody does.
     pub(super) fn leave(&self, active: Arc<Active>) {
@@ -297,13 +306,15 @@ impl Inner {
             self.try_again(&active);
         }
         self.remove_those_in_use();
+        self.take_those_in_use();
         let known = self.known.lock();
         let next = |record: &Record| {
             let until = record.previous.as_ref().map(|previous| previous.until);
             let again = (!record.leaving.is_empty()).then(|| Instant::now() + AGAIN);
             until.into_iter().chain(again).min()
         };
-        let in_use = (!known.to_remove.is_empty()).then(|| Instant::now() + AGAIN);
+        let waits = !known.to_remove.is_empty() || !known.to_take.is_empty();
+        let in_use = waits.then(|| Instant::now() + AGAIN);
         let pinned = self.pinned.worth_another_look().then(|| Instant::now() + AGAIN);
         known.plugins.values().filter_map(next).chain(pinned).chain(in_use).min()
     }

@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use plugbay_interface::manifest::PluginId;
 
-use super::{Inner, LoadPluginError};
+use super::{Inner, Known, LoadPluginError, Record};
 use crate::discover::discover_one;
-use crate::error::Explain;
+use crate::error::{Error, Explain};
 use crate::events::{Cause, Happening, Times};
 use crate::keeper::Wish;
 use crate::report::{Loadable, PluginState, Refusal, full_message};
 use crate::resolve::resolve;
+use crate::slot::holders_of;
 use crate::unload::UnloadError;
 use crate::verify::{Verified, verify};
 use crate::watch::{Change, Watcher};
@@ -75,6 +76,8 @@ impl Inner {
             Ok(verified) => verified,
             // It went again; that is told by itself.
             Err(error) if error.code() == "PB0201" => return,
+            // That it is finished is told, too.
+            Err(error) if error.is_unfinished() => return,
             Err(error) => return self.turn_away(Refusal::from(error), &Cause::File),
         };
         let id = verified.manifest().id.clone();
@@ -115,10 +118,12 @@ impl Inner {
         if self.options.only.as_ref().is_some_and(|only| !only.contains(id.as_str())) {
             return;
         }
-        let others: Vec<_> = {
+        let (others, serving_from): (Vec<_>, _) = {
             let known = self.known.lock();
+            let active = known.plugins.get(id).filter(|one| one.state == PluginState::Active);
             let of_it = known.files.iter().filter(|(_, its)| *its == id).map(|(path, _)| path);
-            of_it.filter(|path| new.iter().all(|new| new.path() != *path)).cloned().collect()
+            let others = of_it.filter(|path| new.iter().all(|new| new.path() != *path));
+            (others.cloned().collect(), active.map(|one| one.about.path.clone()))
         };
         let open = self.options.verify.allow_world_writable;
         let mut all = new;
@@ -129,6 +134,8 @@ impl Inner {
                 .filter(|verified| verified.manifest().id == *id);
             match verified {
                 Some(verified) => all.push(verified),
+                // An older version does not take over because the newer file broke.
+                None if path.exists() && serving_from.as_ref() == Some(&path) => return,
                 None => drop(self.known.lock().files.remove(&path)),
             }
         }
@@ -140,25 +147,47 @@ impl Inner {
         match plan.run.into_iter().next() {
             Some(resolved) => {
                 let path = resolved.verified().path().to_owned();
-                let unloaded = self.known.lock().plugins.get(id).is_some_and(|record| {
-                    record.state != PluginState::Active
-                        && record.about.hash == resolved.verified().hash()
-                });
-                // Somebody unloaded it, and its bytes are the same.
-                if unloaded {
+                if self.is_left_out(&resolved) {
                     return;
                 }
                 match self.take_over(resolved, &Cause::File, times) {
                     Ok(_) => self.known.lock().refused.retain(|refusal| refusal.path != path),
                     // It is told where it is known.
-                    Err(LoadPluginError::Refused(_)) => {}
+                    Err(LoadPluginError::Refused(refusal)) => {
+                        if let Error::Reload(_) = refusal.error {
+                            self.known.lock().to_take.insert(id.clone(), path);
+                            self.keep(Wish::Look);
+                        }
+                    }
                     Err(error) => log::warn!("{id}: {error}"),
                 }
             }
             // Held back: what serves goes on.
             None if any || self.options.keep_removed => {}
+            // It came from elsewhere, as the version before does after a rollback.
+            None if serving_from.is_some_and(|path| path.exists()) => {}
             None => self.remove(id),
         }
+    }
+
+    /// Tries again what did not take over because the plugin was in use.
+    pub(super) fn take_those_in_use(&self) {
+        let free = {
+            let known = self.known.lock();
+            known.to_take.keys().filter(|id| self.is_free(&known, id)).cloned().collect::<Vec<_>>()
+        };
+        for id in free {
+            let path = self.known.lock().to_take.remove(&id);
+            if let Some(path) = path.filter(|path| path.exists()) {
+                self.file_ready(&path, Times::default());
+            }
+        }
+    }
+
+    /// Whether nobody uses any generation of a plugin just now.
+    fn is_free(&self, known: &Known, id: &PluginId) -> bool {
+        let left = known.plugins.get(id).map(Record::in_use).unwrap_or_default();
+        left.into_iter().chain(self.serving(id)).all(|active| holders_of(&active).is_empty())
     }
 
     /// The last file of a plugin is gone.
@@ -169,18 +198,21 @@ impl Inner {
             let generation = self.serving(id).map_or(0, |active| active.generation);
             self.chronicle.tell(Happening::InUse { plugin, generation, holders });
             self.known.lock().to_remove.insert(id.clone());
-            self.keep(Wish::Look);
         }
     }
 
-    /// Tries again to end those that were in use when their file went.
+    /// Ends those that were in use when their file went, once nobody uses them:
+    /// each attempt lets calls wait.
     pub(super) fn remove_those_in_use(&self) {
-        let ids = std::mem::take(&mut self.known.lock().to_remove);
-        for id in ids {
-            let back = self.known.lock().files.values().any(|its| *its == id);
-            if !back {
-                self.remove(&id);
-            }
+        let free: Vec<_> = {
+            let mut known = self.known.lock();
+            let back: Vec<_> = known.files.values().cloned().collect();
+            known.to_remove.retain(|id| !back.contains(id));
+            known.to_remove.iter().filter(|id| self.is_free(&known, id)).cloned().collect()
+        };
+        for id in free {
+            self.known.lock().to_remove.remove(&id);
+            self.remove(&id);
         }
     }
 
@@ -212,9 +244,14 @@ impl Inner {
     /// What serves that was loaded from this file.
     pub(super) fn served_from(&self, path: &Path) -> Option<Arc<Loadable>> {
         let known = self.known.lock();
-        let mut active =
-            known.plugins.values().filter(|record| record.state == PluginState::Active);
-        active.find(|record| record.about.path == path).map(|record| record.about.clone())
+        let mut active = known.plugins.iter().filter(|(_, one)| one.state == PluginState::Active);
+        // After a rollback it came from no file of the folders.
+        let instead = |id: &PluginId, from: &PathBuf| {
+            known.files.get(path) == Some(id) && !known.files.contains_key(from)
+        };
+        active
+            .find(|(id, one)| one.about.path == path || instead(id, &one.about.path))
+            .map(|(_, record)| record.about.clone())
     }
 }
 

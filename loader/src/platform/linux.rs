@@ -30,6 +30,12 @@ pub(crate) fn open_without_waiting(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
 }
 
+/// Whether nothing was written to a file between two looks at it.
+pub(crate) fn is_unchanged(before: &Metadata, after: &Metadata) -> bool {
+    let times = |one: &Metadata| (one.mtime(), one.mtime_nsec(), one.len());
+    times(before) == times(after)
+}
+
 /// What a file is that is not a regular one.
 pub(crate) fn kind_of(metadata: &Metadata) -> &'static str {
     let kind = metadata.file_type();

@@ -41,10 +41,10 @@ struct Owner {
 /// writing in between, some microseconds, waits that long, or is told to try
 /// again if it opened with `O_NONBLOCK`.
 ///
-/// To be called on a thread that has all signals blocked ([`block_signals`]): a
-/// lease that somebody wants to break is told with a signal, and the usual one,
+/// A lease that somebody wants to break is told with a signal, and the usual one,
 /// SIGIO, ends a process that does not expect it. So the signal goes to this
-/// thread, and is one that does nothing where it arrives all the same.
+/// thread, and is one that does nothing unless the program handles it; a thread
+/// that asks often has all signals blocked ([`block_signals`]).
 pub(crate) fn writers_of(file: &File) -> Writers {
     let fd = file.as_raw_fd();
     let owner = Owner { kind: F_OWNER_TID, pid: nix::unistd::gettid().as_raw() };
