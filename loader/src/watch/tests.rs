@@ -125,6 +125,14 @@ impl Watched {
         })
     }
 
+    /// As [`told_during`](Self::told_during), for writers that are to be told of:
+    /// where the kernel tells of a close before the writer is gone, the file is
+    /// looked at again a moment later, and the sentinel may be faster.
+    fn told_of(&mut self, path: &Path, writer: impl FnOnce() + Send) -> Told {
+        let told = self.told_during(path, writer);
+        if told.ready.is_empty() { self.told_after_grace(path) } else { told }
+    }
+
     fn told_by_now(&mut self, path: &Path) -> Told {
         self.told_during(path, || {})
     }

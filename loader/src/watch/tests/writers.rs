@@ -178,7 +178,7 @@ fn an_editor_that_writes_aside_and_renames() {
     watched.told_by_now(&plugin);
     let aside = watched.plugin(".a.so.swp");
     let backup = watched.plugin("a.so~");
-    let told = watched.told_during(&plugin, || {
+    let told = watched.told_of(&plugin, || {
         fs::rename(&plugin, &backup).unwrap();
         fs::write(&aside, library(2)).unwrap();
         fs::rename(&aside, &plugin).unwrap();
@@ -194,7 +194,7 @@ fn an_editor_that_truncates_and_writes() {
     let plugin = watched.plugin("a.so");
     fs::write(&plugin, library(1)).unwrap();
     watched.told_by_now(&plugin);
-    let told = watched.told_during(&plugin, || fs::write(&plugin, library(2)).unwrap());
+    let told = watched.told_of(&plugin, || fs::write(&plugin, library(2)).unwrap());
     assert_eq!(told.ready, [library(2)]);
 }
 
@@ -331,7 +331,7 @@ fn cargo_build_into_a_target_folder_that_is_not_there_yet() {
         let text =
             format!("#[unsafe(no_mangle)] pub extern \"C\" fn version() -> u32 {{ {version} }}");
         fs::write(package.join("src/lib.rs"), text).unwrap();
-        let told = watched.told_during(&plugin, || run(&mut cargo));
+        let told = watched.told_of(&plugin, || run(&mut cargo));
         // The first may be there before the folder has a watch.
         assert!(!told.ready.is_empty() || told.rescans > 0, "{version}: {told:?}");
         let whole = fs::read(&plugin).unwrap();
