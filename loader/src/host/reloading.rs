@@ -270,12 +270,12 @@ impl Inner {
             let record = known.plugins.get_mut(id);
             record.and_then(|record| record.previous.take()).map(|previous| previous.active)
         };
-        // What waits has its file as long as it waits.
+        // Where it could not be kept, what waits has a copy as long as it waits.
         let its_copy = idle.as_ref().and_then(|idle| {
             idle.mapped.lock().as_ref().and_then(|mapped| mapped.copy_path().map(Path::to_owned))
         });
         let kept = self.kept_file(id).filter(|path| hash_in(path) != Some(current.about.hash));
-        let file = its_copy.or(kept);
+        let file = kept.or(its_copy);
         let outcome = match (&idle, file) {
             // Nothing to hand over: the one that waits can go on at once.
             (Some(idle), _) if !is_stateful(&current) => Ok(self.swap_back(&current, idle, &cause)),

@@ -164,8 +164,8 @@ impl Inner {
             }
             // Held back: what serves goes on.
             None if any || self.options.keep_removed => {}
-            // It came from elsewhere, as the version before does after a rollback.
-            None if serving_from.is_some_and(|path| path.exists()) => {}
+            // Also one that came from elsewhere, as the version before does after a
+            // rollback: a plugin whose file is deleted is gone.
             None => self.remove(id),
         }
     }
