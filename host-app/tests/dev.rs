@@ -7,54 +7,15 @@ use std::path::Path;
 use std::process::Command;
 
 use plugbay_tests::AuthorCrate;
+use plugbay_tests::mine::{CARGO, SOURCE, TOML};
 use serde_json::Value;
 use support::{Home, Running};
-
-const CARGO: &str = "\
-[package]
-name = \"ID\"
-version = \"0.1.0\"
-edition = \"2024\"
-
-[lib]
-crate-type = [\"cdylib\"]
-
-[dependencies]
-plugbay-interface = { path = \"../plugbay/interface\" }
-";
-
-const TOML: &str = "\
-id = \"ID\"
-
-[commands.go]
-summary = \"Goes.\"
-";
-
-const SOURCE: &str = "\
-use plugbay_interface::prelude::*;
-
-struct Mine;
-
-#[plugin]
-impl Plugin for Mine {
-    type Config = ();
-    type State = ();
-
-    fn activate(_: Context, _: (), _: Option<()>) -> Result<Self, Error> {
-        Ok(Mine)
-    }
-
-    fn commands(&self) -> Commands<Self> {
-        commands().on(\"go\", |_, _: ()| Ok(\"gone\"))
-    }
-}
-";
 
 /// A crate whose dependencies are built, so that none of the waits is for those.
 fn author(id: &str) -> AuthorCrate {
     let crate_ = AuthorCrate::new(&[
-        ("Cargo.toml", &CARGO.replace("ID", id)),
-        ("plugin.toml", &TOML.replace("ID", id)),
+        ("Cargo.toml", &CARGO.replace("mine", id)),
+        ("plugin.toml", &TOML.replace("mine", id)),
         ("src/lib.rs", SOURCE),
     ]);
     crate_.cargo(&["build"]).unwrap();

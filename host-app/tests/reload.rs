@@ -6,9 +6,9 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 
-use plugbay_tests::with_embedded;
+use plugbay_tests::{until, with_embedded};
 use serde_json::{Value, json};
-use support::{Home, fixture, until};
+use support::{Home, fixture};
 
 fn serving(home: &Home) -> (Value, Value) {
     let list = home.json(&["list"]);

@@ -7,8 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
+use plugbay_tests::until;
 use serde_json::json;
-use support::{Home, said, until};
+use support::{Home, said};
 
 #[test]
 fn run_says_what_is_active_and_what_was_refused_and_why() {

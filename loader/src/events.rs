@@ -184,72 +184,28 @@ pub enum Cause {
     Trouble(String),
 }
 
-/// What took how long; nothing for what was not done.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+/// What took how long; nothing for what was not done. Written as whole
+/// microseconds, under names that end with `_us`.
+#[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct Times {
     /// From the file's event to the begin of the work.
-    #[serde(
-        rename = "detect_us",
-        serialize_with = "micros",
-        skip_serializing_if = "Option::is_none"
-    )]
     pub detect: Option<Duration>,
     /// Looking at the file's bytes, and copying them.
-    #[serde(
-        rename = "verify_us",
-        serialize_with = "micros",
-        skip_serializing_if = "Option::is_none"
-    )]
     pub verify: Option<Duration>,
     /// Finding out whether it may be mapped here.
-    #[serde(
-        rename = "probe_us",
-        serialize_with = "micros",
-        skip_serializing_if = "Option::is_none"
-    )]
     pub probe: Option<Duration>,
     /// Mapping it and comparing its layout.
-    #[serde(
-        rename = "load_us",
-        serialize_with = "micros",
-        skip_serializing_if = "Option::is_none"
-    )]
     pub load: Option<Duration>,
     /// Constructing it, until it served.
-    #[serde(
-        rename = "activate_us",
-        serialize_with = "micros",
-        skip_serializing_if = "Option::is_none"
-    )]
     pub activate: Option<Duration>,
     /// Of that: how long calls had to wait at most, for the state.
-    #[serde(
-        rename = "pause_us",
-        serialize_with = "micros",
-        skip_serializing_if = "Option::is_none"
-    )]
     pub pause: Option<Duration>,
     /// Waiting for running calls to end.
-    #[serde(
-        rename = "drain_us",
-        serialize_with = "micros",
-        skip_serializing_if = "Option::is_none"
-    )]
     pub drain: Option<Duration>,
     /// Saving the state.
-    #[serde(
-        rename = "save_us",
-        serialize_with = "micros",
-        skip_serializing_if = "Option::is_none"
-    )]
     pub save: Option<Duration>,
     /// Deactivating it, and closing its library.
-    #[serde(
-        rename = "unload_us",
-        serialize_with = "micros",
-        skip_serializing_if = "Option::is_none"
-    )]
     pub unload: Option<Duration>,
 }
 
@@ -329,9 +285,24 @@ impl Happening {
     }
 }
 
-fn micros<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    let micros = time.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
-    micros.serialize(serializer)
+impl Serialize for Times {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { detect, verify, probe, load, activate, pause, drain, save, unload } = *self;
+        let named = [
+            ("detect_us", detect),
+            ("verify_us", verify),
+            ("probe_us", probe),
+            ("load_us", load),
+            ("activate_us", activate),
+            ("pause_us", pause),
+            ("drain_us", drain),
+            ("save_us", save),
+            ("unload_us", unload),
+        ];
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        serializer
+            .collect_map(named.into_iter().filter_map(|(name, time)| Some((name, micros(time?)))))
+    }
 }
 
 fn seconds<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {

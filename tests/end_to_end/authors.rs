@@ -2,48 +2,9 @@
 //! depends on the interface alone: it builds and runs by the README's words, and
 //! every mistake is a compile error that points at its line.
 
+use plugbay_tests::mine::{CARGO, SOURCE, TOML};
 use plugbay_tests::{AuthorCrate, Folder, blocks, readme};
 use serde_json::json;
-
-const CARGO: &str = "\
-[package]
-name = \"mine\"
-version = \"0.1.0\"
-edition = \"2024\"
-
-[lib]
-crate-type = [\"cdylib\"]
-
-[dependencies]
-plugbay-interface = { path = \"../plugbay/interface\" }
-";
-
-const TOML: &str = "\
-id = \"mine\"
-
-[commands.go]
-summary = \"Goes.\"
-";
-
-const SOURCE: &str = "\
-use plugbay_interface::prelude::*;
-
-struct Mine;
-
-#[plugin]
-impl Plugin for Mine {
-    type Config = ();
-    type State = ();
-
-    fn activate(_: Context, _: (), _: Option<()>) -> Result<Self, Error> {
-        Ok(Mine)
-    }
-
-    fn commands(&self) -> Commands<Self> {
-        commands().on(\"go\", |_, _: ()| Ok(\"gone\"))
-    }
-}
-";
 
 fn check(toml: &str, source: &str) -> Result<String, String> {
     let mut files = vec![("Cargo.toml", CARGO), ("src/lib.rs", source)];

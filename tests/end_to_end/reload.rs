@@ -612,31 +612,6 @@ fn a_lease_that_was_forgotten_keeps_its_generation_for_ever() {
     }
 }
 
-/// What a reload leaves is what the plugin's own statics leave.
-#[test]
-#[ignore = "alone in its process: scripts/test --long"]
-fn memory_does_not_grow_with_reloads() {
-    let bed = Turncoat::serving("1 ok ok ok", at_once);
-    let resident = || {
-        let status = fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
-    };
-    let reload = |times: u32| {
-        for number in 0..times {
-            bed.replace("1.1.0", &format!("{} ok ok ok", number % 2));
-            bed.count();
-        }
-    };
-    // So that the history has all it keeps.
-    reload(500);
-    let before = resident();
-    reload(500);
-    let grown = resident().saturating_sub(before);
-    println!("{grown} KiB in 500 reloads");
-    assert!(grown < 500 * 4, "{grown} KiB in 500 reloads");
-}
-
 #[test]
 fn only_so_many_generations_may_be_in_memory() {
     let library = fs::read(build("plugbay-fixture-turncoat")).unwrap();

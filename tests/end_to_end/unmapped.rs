@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use object::{Object, ObjectSection};
 use plugbay_loader::{Explain, Host, Pin};
-use plugbay_tests::{Folder, build};
+use plugbay_tests::{Folder, build, until};
 use serde_json::{Value, json};
 
 const FIXTURE: &str = "plugbay-fixture-residue";
@@ -295,9 +295,7 @@ fn a_thread_that_is_in_the_middle_of_ending_is_waited_for() {
         // The destructor of a key takes its time; then the library goes.
         let journal = bed.folder.beside("journal");
         let begun = |text: String| text.contains("key begins");
-        while !fs::read_to_string(&journal).is_ok_and(begun) {
-            thread::sleep(Duration::from_millis(1));
-        }
+        until(|| fs::read_to_string(&journal).is_ok_and(begun));
         bed.unload();
         let lines = bed.journal();
         assert_eq!(lines[0], format!("{generation} key begins"));
@@ -379,8 +377,9 @@ fn a_destructor_that_hangs_is_told_and_its_library_is_closed_later() {
     assert!(matches!(host.pinned()[0].pin, Pin::Threads { .. }));
     // Not before its object is done with, which is on that thread.
     let ending = thread::spawn(move || drop(worker));
-    thread::sleep(Duration::from_millis(20));
-    assert!(!ending.is_finished());
+    // Tried again, and not closed.
+    host.start().unwrap();
+    assert!(!host.pinned().is_empty() && !ending.is_finished());
     fs::write(end, "").unwrap();
     ending.join().unwrap();
     let begin = Instant::now();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use plugbay_loader::interface::serde_json::json;
-use plugbay_loader::{Event, Events, Explain, Happening, WatchOptions};
+use plugbay_loader::{Event, Events, Explain, Happening, Host, HostBuilder, WatchOptions};
 use plugbay_tests::{Folder, build, with_embedded};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,6 +36,14 @@ fn put_whole(folder: &Folder, name: &str, content: &[u8]) {
     fs::rename(aside, folder.plugins().join(name)).unwrap();
 }
 
+/// A host that watches, and what it tells from its start on.
+fn watched(host: HostBuilder) -> (Host, Events) {
+    let host = host.watch(WatchOptions::default()).build().unwrap();
+    let events = host.events();
+    host.start().unwrap();
+    (host, events)
+}
+
 fn remove(path: &Path) {
     fs::remove_file(path).unwrap();
 }
@@ -43,9 +51,7 @@ fn remove(path: &Path) {
 #[test]
 fn a_file_is_loaded_reloaded_and_unloaded_as_it_comes_changes_and_goes() {
     let folder = Folder::new();
-    let host = folder.host().watch(WatchOptions::default()).build().unwrap();
-    let events = host.events();
-    host.start().unwrap();
+    let (host, events) = watched(folder.host());
 
     put_whole(&folder, "libkv.so", &kv("1.0.0"));
     wait_for(&events, "loaded", |event| matches!(event, Happening::Loaded { .. }));
@@ -85,9 +91,7 @@ fn a_file_is_loaded_reloaded_and_unloaded_as_it_comes_changes_and_goes() {
 #[test]
 fn of_two_files_of_one_plugin_the_newer_serves_and_the_older_takes_over() {
     let folder = Folder::new();
-    let host = folder.host().watch(WatchOptions::default()).build().unwrap();
-    let events = host.events();
-    host.start().unwrap();
+    let (host, events) = watched(folder.host());
     let version = || host.plugins()[0].manifest.version.to_string();
 
     put_whole(&folder, "a.so", &kv("1.0.0"));
@@ -129,9 +133,7 @@ fn a_host_may_look_at_intervals_and_keep_what_is_removed() {
 fn a_folder_that_is_made_later_is_watched() {
     let folder = Folder::new();
     let later = folder.beside("later/still/plugins");
-    let host = folder.host().plugin_dir(&later).watch(WatchOptions::default()).build().unwrap();
-    let events = host.events();
-    host.start().unwrap();
+    let (_host, events) = watched(folder.host().plugin_dir(&later));
     fs::create_dir_all(&later).unwrap();
     fs::write(later.join("libkv.so"), kv("1.0.0")).unwrap();
     wait_for(&events, "loaded", |event| matches!(event, Happening::Loaded { .. }));
@@ -140,9 +142,7 @@ fn a_folder_that_is_made_later_is_watched() {
 #[test]
 fn a_disabled_plugin_stays_so_whatever_happens_to_its_file() {
     let folder = Folder::new();
-    let host = folder.host().watch(WatchOptions::default()).build().unwrap();
-    let events = host.events();
-    host.start().unwrap();
+    let (host, events) = watched(folder.host());
     put_whole(&folder, "libkv.so", &kv("1.0.0"));
     wait_for(&events, "loaded", |event| matches!(event, Happening::Loaded { .. }));
     host.disable("kv").unwrap();
@@ -160,9 +160,7 @@ fn a_disabled_plugin_stays_so_whatever_happens_to_its_file() {
 #[test]
 fn an_older_version_does_not_take_over_because_the_newer_file_broke() {
     let folder = Folder::new();
-    let host = folder.host().watch(WatchOptions::default()).build().unwrap();
-    let events = host.events();
-    host.start().unwrap();
+    let (host, events) = watched(folder.host());
     put_whole(&folder, "one.so", &kv("1.0.0"));
     wait_for(&events, "loaded", |event| matches!(event, Happening::Loaded { .. }));
     put_whole(&folder, "two.so", &kv("2.0.0"));
@@ -183,14 +181,7 @@ fn an_older_version_does_not_take_over_because_the_newer_file_broke() {
 #[test]
 fn a_file_whose_plugin_is_in_use_goes_and_comes_when_nobody_uses_it() {
     let folder = Folder::new();
-    let host = folder
-        .host()
-        .watch(WatchOptions::default())
-        .drain_limit(Duration::from_millis(200))
-        .build()
-        .unwrap();
-    let events = host.events();
-    host.start().unwrap();
+    let (host, events) = watched(folder.host().drain_limit(Duration::from_millis(200)));
     put_whole(&folder, "libkv.so", &kv("1.0.0"));
     wait_for(&events, "loaded", |event| matches!(event, Happening::Loaded { .. }));
     let handle = host.plugin("kv").unwrap();
@@ -219,9 +210,7 @@ fn half_of_a_version_over_another_is_not_taken() {
     use std::io::{Seek, Write};
     let folder = Folder::new();
     let path = folder.write("libkv.so", kv("1.0.0"));
-    let host = folder.host().watch(WatchOptions::default()).build().unwrap();
-    let events = host.events();
-    host.start().unwrap();
+    let (host, events) = watched(folder.host());
     // In place and without truncating, as rsync --inplace does.
     let next = kv("1.1.0");
     let mut writer = fs::OpenOptions::new().write(true).open(&path).unwrap();

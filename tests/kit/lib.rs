@@ -5,6 +5,7 @@
 
 mod author;
 mod build;
+pub mod mine;
 mod rewrite;
 mod turncoat;
 

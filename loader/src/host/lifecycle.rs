@@ -1,35 +1,26 @@
 //! What a host does with its plugins: the stages put together.
 
-use std::collections::HashMap;
 use std::mem;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::MutexGuard;
 use plugbay_interface::manifest::PluginId;
-use serde_json::Value;
 
 use super::{Inner, LoadPluginError, Record, StartError};
-use crate::activate::{self, Active, InTime, Taker};
+use crate::activate::Active;
 use crate::call::CallError;
 use crate::discover::{Candidate, discover};
-use crate::error::Error;
-use crate::events::{Cause, Happening, Times};
+use crate::events::Cause;
 use crate::keeper::Wish;
-use crate::link::{Link, StateSource, level_for};
-use crate::load;
 use crate::parallel;
-use crate::probation::Troubles;
 use crate::records;
-use crate::reload::ReloadError;
 use crate::report::{
     Loadable, Notice, Phase, PluginState, PluginStatus, Progress, Refusal, StartReport,
 };
 use crate::resolve::{HostFacts, Resolved, resolve};
-use crate::slot::Slot;
 use crate::unload::{UnloadError, Unloaded};
 use crate::verify::{Verified, says_to_be, verify};
 
@@ -130,142 +121,6 @@ impl Inner {
         self.table.load().get(id)?.serving()
     }
 
-    /// Probes, loads and activates, and lets all that are ready serve at once.
-    pub(super) fn bring_up(
-        &self,
-        plan: Vec<Resolved>,
-        cause: &Cause,
-    ) -> Vec<Result<PluginId, Arc<Refusal>>> {
-        let count = self.counter(Phase::Load, plan.len());
-        let outcomes = parallel::map(plan, |resolved| {
-            let about = Arc::new(Loadable::of(resolved.verified()));
-            let mut times = Times::default();
-            let outcome = self
-                .room_for_another(&about.manifest.id)
-                .and_then(|()| self.kept_state(&about))
-                .and_then(|state| {
-                    let taker = Arc::new(InTime::default());
-                    let deadline = self.options.activation_deadline;
-                    self.construct(resolved, &about, state, &mut times, deadline, taker)
-                })
-                .map(|active| (active, times))
-                .map_err(|error| Arc::new(Refusal::of(&about, error)));
-            count();
-            outcome
-        });
-        let mut table = None;
-        let mut known = self.known.lock();
-        let mut results = Vec::new();
-        // Told when it is true: who hears of it may call at once.
-        let mut happened = Vec::new();
-        for outcome in outcomes {
-            let (active, times) = match outcome {
-                Ok(ready) => ready,
-                Err(refusal) => {
-                    happened.push(refusal.happening());
-                    results.push(Err(refusal));
-                    continue;
-                }
-            };
-            let id = active.about.manifest.id.clone();
-            happened.push(Happening::Loaded {
-                plugin: id.clone(),
-                version: active.about.manifest.version.clone(),
-                generation: active.generation,
-                path: active.about.path.clone(),
-                cause: cause.clone(),
-                times,
-            });
-            match known.plugins.get_mut(&id) {
-                Some(record) => record.serves(&active),
-                None => drop(known.plugins.insert(id.clone(), Record::new(&active))),
-            }
-            match self.table.load().get(&id) {
-                Some(slot) => drop(slot.open(active)),
-                None => {
-                    let slot = Slot::new();
-                    slot.open(active);
-                    let table = table.get_or_insert_with(|| HashMap::clone(&self.table.load()));
-                    table.insert(id.clone(), Arc::new(slot));
-                }
-            }
-            results.push(Ok(id));
-        }
-        if let Some(table) = table {
-            self.table.store(Arc::new(table));
-        }
-        drop(known);
-        happened.into_iter().for_each(|happening| self.chronicle.tell(happening));
-        results
-    }
-
-    /// Whether as many generations of a plugin as may be are in memory.
-    pub(super) fn room_for_another(&self, id: &PluginId) -> Result<(), Error> {
-        let most = self.options.max_generations;
-        let alive = self.known.lock().plugins.get(id).map_or(0, Record::alive);
-        let alive = alive + self.pinned.of(id).len();
-        if alive < most { Ok(()) } else { Err(ReloadError::Generations { alive, most }.into()) }
-    }
-
-    /// The state that a plugin begins with which does not serve.
-    pub(super) fn kept_state(&self, about: &Loadable) -> Result<StateSource, Error> {
-        let id = &about.manifest.id;
-        let saved = self.known.lock().plugins.get(id).and_then(|record| record.saved.clone());
-        let saved = match saved {
-            None if about.manifest.state_persist => self.persisted.read(id)?,
-            saved => saved,
-        };
-        Ok(StateSource::Kept(Mutex::new(saved)))
-    }
-
-    /// From a file that was decided on to a generation that `taker` has taken.
-    pub(super) fn construct(
-        &self,
-        resolved: Resolved,
-        about: &Arc<Loadable>,
-        state: StateSource,
-        times: &mut Times,
-        deadline: Duration,
-        taker: Arc<dyn Taker>,
-    ) -> Result<Arc<Active>, Error> {
-        let begin = Instant::now();
-        let probed = self.prober.probe(resolved.verified());
-        times.probe = Some(begin.elapsed());
-        let begin = Instant::now();
-        let loaded = load::load(resolved, probed?);
-        times.load = Some(begin.elapsed());
-        let id = about.manifest.id.clone();
-        let configuration = self.options.config.get(id.as_str());
-        let log_level = match self.options.log_levels.get(id.as_str()) {
-            Some(level) => *level,
-            None => level_for(id.as_str()),
-        };
-        let generation = self.next_generation.fetch_add(1, Ordering::Relaxed);
-        let wishes = self.keeper.wishes.clone();
-        let allowed = self.options.allowed_troubles;
-        let link = Link {
-            generation,
-            data_dir: self.options.data_dir.join(id.as_str()),
-            configuration: configuration.map_or_else(|| "{}".to_owned(), Value::to_string),
-            state,
-            wants_backtraces: self.options.backtraces,
-            log_level,
-            troubles: Arc::new(Troubles::new(id.clone(), generation, allowed, wishes)),
-            id,
-        };
-        let begin = Instant::now();
-        let ending = self.options.ending;
-        let outcome = activate::activate(loaded?, about.clone(), link, deadline, ending, taker);
-        times.activate = Some(begin.elapsed());
-        outcome.map_err(|failed| {
-            if let Some(pinned) = failed.pinned {
-                self.pinned.add(*pinned);
-                self.keep(Wish::Look);
-            }
-            failed.error.into()
-        })
-    }
-
     pub(super) fn load(&self, id: &PluginId) -> Result<PluginStatus, LoadPluginError> {
         if self.serving(id).is_some() {
             return Err(LoadPluginError::AlreadyActive { plugin: id.clone() });
@@ -334,32 +189,6 @@ impl Inner {
                 Err(LoadPluginError::NotFound { plugin: id, folders: self.options.folders.clone() })
             }
         }
-    }
-
-    pub(super) fn bring_up_one(
-        &self,
-        resolved: Resolved,
-        cause: &Cause,
-    ) -> Result<PluginStatus, LoadPluginError> {
-        let mut last = Err(LoadPluginError::Stopped(StartError::Stopped));
-        for outcome in self.bring_up(vec![resolved], cause) {
-            last = match outcome {
-                Ok(id) => {
-                    let mut known = self.known.lock();
-                    known.disabled.remove(&id);
-                    known.refused.retain(|old| old.plugin.as_ref().is_none_or(|(o, _)| *o != id));
-                    match known.plugins.get(&id) {
-                        Some(record) => Ok(self.status(record)),
-                        None => Err(LoadPluginError::NotFound {
-                            plugin: id,
-                            folders: self.options.folders.clone(),
-                        }),
-                    }
-                }
-                Err(refusal) => Err(self.remember(refusal)),
-            };
-        }
-        last
     }
 
     fn refuse(&self, refusal: Refusal) -> LoadPluginError {
@@ -477,7 +306,7 @@ impl Inner {
     }
 
     /// Tells the beginning at once, and each call of what it returns as one more.
-    fn counter(&self, phase: Phase, total: usize) -> impl Fn() + Sync {
+    pub(super) fn counter(&self, phase: Phase, total: usize) -> impl Fn() + Sync {
         let callback = self.options.progress.clone();
         let tell = move |done| {
             if let Some(callback) = &callback {
@@ -491,7 +320,7 @@ impl Inner {
 }
 
 impl Record {
-    fn new(active: &Active) -> Self {
+    pub(super) fn new(active: &Active) -> Self {
         Self {
             about: active.about.clone(),
             state: PluginState::Active,

@@ -2,7 +2,6 @@
 //! its bytes are whole.
 
 mod folders;
-mod latency;
 mod writers;
 
 use std::fs;
