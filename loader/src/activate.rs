@@ -32,8 +32,8 @@ pub(crate) struct Active {
     pub(crate) root: plugbay_interface::abi::RootRef,
     /// None once it was closed, or is about to be.
     pub(crate) mapped: Arc<Mutex<Option<Mapped>>>,
-    /// The leases that are no marks, by number.
-    counted: Mutex<BTreeMap<u64, Counted>>,
+    /// The leases that are no marks.
+    counted: Mutex<CountedLeases>,
     pub(crate) troubles: Arc<Troubles>,
 }
 
@@ -50,10 +50,27 @@ impl Counted {
     }
 }
 
-fn add(counted: &mut BTreeMap<u64, Counted>, one: Counted) -> u64 {
-    let number = counted.last_key_value().map_or(1, |(last, _)| last + 1);
-    counted.insert(number, one);
-    number
+#[derive(Default)]
+struct CountedLeases {
+    /// By number.
+    held: BTreeMap<u64, Counted>,
+    /// How many there ever were, which is the number of the last one.
+    ever: u64,
+}
+
+impl CountedLeases {
+    fn add(&mut self, one: Counted) -> u64 {
+        self.ever += 1;
+        self.held.insert(self.ever, one);
+        self.ever
+    }
+}
+
+/// How many leases are counted now, and how many ever were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) held: usize,
+    ever: u64,
 }
 
 // SAFETY: the instance is `Send + Sync` by its trait, and the cell is read under
@@ -93,7 +110,7 @@ impl Active {
     /// Counts one more user that is no mark, and gives its number.
     pub(crate) fn count_in(&self) -> u64 {
         let one = Counted::now();
-        add(&mut self.counted.lock(), one)
+        self.counted.lock().add(one)
     }
 
     /// As `count_in`, where the calling thread has taken one that is not given back.
@@ -102,15 +119,17 @@ impl Active {
     pub(crate) fn count_in_beside(&self) -> Option<u64> {
         let one = Counted::now();
         let mut counted = self.counted.lock();
-        counted.values().any(|other| other.tid == one.tid).then(|| add(&mut counted, one))
+        let beside = counted.held.values().any(|other| other.tid == one.tid);
+        beside.then(|| counted.add(one))
     }
 
     pub(crate) fn count_out(&self, number: u64) {
-        self.counted.lock().remove(&number);
+        self.counted.lock().held.remove(&number);
     }
 
-    pub(crate) fn counted(&self) -> usize {
-        self.counted.lock().len()
+    pub(crate) fn counts(&self) -> Counts {
+        let counted = self.counted.lock();
+        Counts { held: counted.held.len(), ever: counted.ever }
     }
 
     pub(crate) fn counted_holders(&self) -> Vec<Holder> {
@@ -121,7 +140,7 @@ impl Active {
             command: None,
             held_for: Some(one.since.elapsed()),
         };
-        counted.values().map(holder).collect()
+        counted.held.values().map(holder).collect()
     }
 }
 

@@ -36,6 +36,12 @@
 //!    marked P when P was (again) what the place says: 2 and 3 hold for the new
 //!    target, and the old one is never touched.
 //!
+//! A thread that has P marked may mark it once more when the place says another
+//! thing already (a call inside of a call, [`Mark::set`]). The changer looks through
+//! the marks in one order, and the second mark must come behind the first one in it.
+//! For if the changer finds the first one taken back, it has read that release or a
+//! later store, the second mark was written before it, and is looked at next.
+//!
 //! Where `membarrier` is missing, both barriers are sequentially consistent
 //! fences, and 1 to 3 are the classic argument for those. The model in
 //! `tests/models` checks that form exhaustively for two callers and two changes;
@@ -45,15 +51,12 @@ use std::ptr::NonNull;
 
 use crate::sync::{AtomicPtr, Ordering, light_barrier};
 
-/// One word of one thread: what it uses.
+/// One word of one thread: what it uses. (The word can be reached so that a mark
+/// can be a constant.)
 #[derive(Debug)]
-pub(crate) struct Mark<T>(AtomicPtr<T>);
+pub(crate) struct Mark<T>(pub(crate) AtomicPtr<T>);
 
 impl<T> Mark<T> {
-    pub(crate) fn new() -> Self {
-        Self(AtomicPtr::new(std::ptr::null_mut()))
-    }
-
     /// Whether it says nothing. Its own thread's answer is exact.
     #[inline(always)]
     pub(crate) fn is_free(&self) -> bool {
@@ -86,6 +89,12 @@ impl<T> Mark<T> {
         }
         self.release();
         None
+    }
+
+    /// Marks what is known not to be ended while this runs: the caller has another
+    /// mark on it that is looked at before this one, or keeps its place from changing.
+    pub(crate) fn set(&self, what: *const T) {
+        self.0.store(what.cast_mut(), Ordering::Release);
     }
 
     /// Writes the mark, and reads the place again.

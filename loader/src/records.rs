@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -17,14 +17,28 @@ use crate::footprint::watch_this_thread;
 use crate::platform;
 use crate::protect::Mark;
 
-/// How many leases a thread holds by marks; more are counted.
+/// How many leases of a thread need no more than a free mark.
 const DEPTH: usize = 8;
 
+/// In this order they are looked through, and a record that is added comes last.
 static RECORDS: Mutex<Vec<Arc<Record>>> = Mutex::new(Vec::new());
+
+/// What a thread has before it has one of its own: its first mark is taken.
+static NONE: Record = Record {
+    entries: {
+        let mut entries = [const { Entry::free() }; DEPTH];
+        entries[0] = Entry::taken();
+        entries
+    },
+    fenced: false,
+    thread: String::new(),
+    tid: 0,
+    ended: AtomicBool::new(false),
+};
 
 thread_local! {
     /// The way to the record without a destructor, so that it costs one load.
-    static CURRENT: Cell<*const Record> = const { Cell::new(ptr::null()) };
+    static CURRENT: Cell<&'static Record> = const { Cell::new(&NONE) };
     static OWNED: Owned = Owned::new();
 }
 
@@ -38,6 +52,9 @@ pub(crate) struct Record {
     pub(crate) fenced: bool,
     thread: String,
     tid: u64,
+    /// Whether its thread takes no more marks here: the record may go when those
+    /// that it has are free.
+    ended: AtomicBool,
 }
 
 /// A mark, with what it is for where that is known: only to be shown.
@@ -86,17 +103,7 @@ struct Owned(Arc<Record>);
 
 impl Owned {
     fn new() -> Self {
-        let (thread, tid) = this_thread();
-        let record = Arc::new(Record {
-            entries: std::array::from_fn(|_| Entry {
-                mark: Mark::new(),
-                command: AtomicPtr::new(ptr::null_mut()),
-                began: AtomicU64::new(0),
-            }),
-            fenced: !platform::has_membarrier(),
-            thread,
-            tid,
-        });
+        let record = Arc::new(Record::of_this_thread(Entry::free()));
         RECORDS.lock().push(record.clone());
         Self(record)
     }
@@ -104,27 +111,29 @@ impl Owned {
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        CURRENT.set(ptr::null());
-        // Leases that were forgotten stay what they are: somebody's.
-        if self.0.entries.iter().all(|entry| entry.mark.is_free()) {
-            RECORDS.lock().retain(|record| !Arc::ptr_eq(record, &self.0));
-        }
+        CURRENT.set(&NONE);
+        self.0.ended.store(true, Ordering::Relaxed);
+        sweep(&mut RECORDS.lock());
     }
 }
 
-/// This thread's record, where it has one whose marks need no fence.
+/// Removes what nobody will use again. A lease that outlives its thread's locals, or
+/// that was forgotten, keeps its record.
+fn sweep(records: &mut Vec<Arc<Record>>) {
+    records.retain(|record| !record.ended.load(Ordering::Relaxed) || !record.is_free());
+}
+
+/// This thread's record; one whose first mark is taken where it has none yet, or
+/// its marks need a fence.
 #[inline(always)]
-pub(crate) fn known() -> Option<&'static Record> {
-    // SAFETY: set by `first` from the record that this thread's `OWNED` holds,
-    // and reset before that is dropped. What is handed out does not leave the
-    // thread (`Lease` is not `Send`), nor is it used after that reset: a lease
-    // that outlives the thread's locals was forgotten, and its record is kept.
-    unsafe { CURRENT.get().as_ref() }
+pub(crate) fn known() -> &'static Record {
+    CURRENT.get()
 }
 
 /// This thread's record; none while the thread ends.
 pub(crate) fn current() -> Option<&'static Record> {
-    known().or_else(first)
+    let known = known();
+    if ptr::eq(known, &raw const NONE) { first() } else { Some(known) }
 }
 
 #[cold]
@@ -132,8 +141,10 @@ fn first() -> Option<&'static Record> {
     // Before any of the plugin's code runs here, and so that it is gone after the marks.
     watch_this_thread();
     let record = OWNED.try_with(|owned| Arc::as_ptr(&owned.0)).ok()?;
-    // SAFETY: as in `known`.
-    let record = unsafe { record.as_ref() }?;
+    // SAFETY: `OWNED` holds it, and resets `CURRENT` when it is dropped. What is
+    // handed out does not leave the thread (`Lease` is not `Send`), and a lease
+    // that outlives `OWNED` keeps the record in the list by its mark.
+    let record = unsafe { &*record };
     // Marks with a fence are not for those that ask without.
     if !record.fenced {
         CURRENT.set(record);
@@ -141,11 +152,40 @@ fn first() -> Option<&'static Record> {
     Some(record)
 }
 
+/// A mark on `generation` that comes after all others of this thread in the order
+/// in which they are looked through. The caller knows that the generation is not
+/// ended before this returns.
+pub(crate) fn mark_last(generation: *const Active) -> &'static Entry {
+    let record = Record::of_this_thread(Entry::taken());
+    record.ended.store(true, Ordering::Relaxed);
+    let record = Arc::new(record);
+    let kept = Arc::as_ptr(&record);
+    {
+        let mut records = RECORDS.lock();
+        sweep(&mut records);
+        records.push(record);
+    }
+    // SAFETY: it is in the list as long as its mark is taken, and the lease that the
+    // mark is for does not touch it after giving it back.
+    let [entry, ..] = unsafe { &(*kept).entries };
+    entry.mark.set(generation);
+    entry
+}
+
 impl Record {
-    /// The first mark, if it is free: the one of calls that are in no other.
+    fn of_this_thread(first: Entry) -> Self {
+        let (thread, tid) = this_thread();
+        let mut entries = [const { Entry::free() }; DEPTH];
+        entries[0] = first;
+        let fenced = !platform::has_membarrier();
+        Self { entries, fenced, thread, tid, ended: AtomicBool::new(false) }
+    }
+
+    /// The mark of calls that are in no other.
     #[inline(always)]
-    pub(crate) fn first_entry(&self) -> Option<&Entry> {
-        self.entries.first().filter(|entry| entry.mark.is_free())
+    pub(crate) fn first_entry(&self) -> &Entry {
+        let [first, ..] = &self.entries;
+        first
     }
 
     /// A mark that is free.
@@ -153,13 +193,34 @@ impl Record {
         self.entries.iter().find(|entry| entry.mark.is_free())
     }
 
-    /// Whether this thread has a lease on the generation.
-    pub(crate) fn uses(&self, generation: *const Active) -> bool {
+    /// By any thread.
+    fn is_free(&self) -> bool {
+        self.entries.iter().all(|entry| entry.mark.says(ptr::null()))
+    }
+
+    fn uses(&self, generation: *const Active) -> bool {
         self.entries.iter().any(|entry| entry.mark.says(generation))
     }
 }
 
 impl Entry {
+    const fn free() -> Self {
+        Self::saying(ptr::null_mut())
+    }
+
+    /// One that says what nobody asks for.
+    const fn taken() -> Self {
+        Self::saying(ptr::dangling_mut())
+    }
+
+    const fn saying(what: *mut Active) -> Self {
+        Self {
+            mark: Mark(AtomicPtr::new(what)),
+            command: AtomicPtr::new(ptr::null_mut()),
+            began: AtomicU64::new(0),
+        }
+    }
+
     /// Says what the lease is for.
     pub(crate) fn note(&self, command: &String) {
         self.command.store(ptr::from_ref(command).cast_mut(), Ordering::Relaxed);
@@ -197,6 +258,12 @@ pub(crate) fn users_of(generation: &Active) -> Vec<Holder> {
 /// Whether any thread's mark says this generation.
 pub(crate) fn is_used(generation: *const Active) -> bool {
     RECORDS.lock().iter().any(|record| record.uses(generation))
+}
+
+/// Whether one of the calling thread does.
+pub(crate) fn is_used_here(generation: *const Active) -> bool {
+    let tid = platform::thread_id();
+    RECORDS.lock().iter().any(|record| record.tid == tid && record.uses(generation))
 }
 
 /// How the calling thread is called, and its number.

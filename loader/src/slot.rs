@@ -5,6 +5,7 @@
 //! plugin's state is being handed over or because it does not serve, a call
 //! looks at the gate.
 
+use std::marker::PhantomData;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicPtr;
@@ -50,22 +51,8 @@ enum Door {
 #[derive(Debug)]
 pub(crate) struct Lease<'a> {
     active: &'a Active,
-    hold: Hold,
-}
-
-/// A mark of this thread, or a count. Not an enum: that would take four words.
-#[derive(Debug)]
-struct Hold {
-    /// An [`Entry`], or a [`Counted`] in a box of this hold's own, which the lowest
-    /// bit says. (A pointer, which keeps the lease on its thread.)
-    tagged: *const u8,
-}
-
-#[repr(align(2))]
-struct Counted {
-    number: u64,
-    /// The list that the number is in must not go before the lease.
-    active: Arc<Active>,
+    entry: &'static Entry,
+    on_this_thread: PhantomData<*const ()>,
 }
 
 /// A lease that may be kept, and go to other threads.
@@ -94,12 +81,12 @@ impl Slot {
     #[inline(always)]
     pub(crate) fn enter(&self) -> Option<Lease<'_>> {
         // What nearly every call does, in a line without a branch that is taken.
-        if let Some(record) = records::known()
-            && let Some(entry) = record.first_entry()
+        let entry = records::known().first_entry();
+        if entry.mark.is_free()
             && let Some(active) = entry.mark.protect_at_once(&self.place, false)
         {
             // SAFETY: as in `enter_nested`.
-            return Some(Lease { active: unsafe { active.as_ref() }, hold: Hold::marked(entry) });
+            return Some(Lease::new(unsafe { active.as_ref() }, entry));
         }
         self.enter_nested()
     }
@@ -115,12 +102,13 @@ impl Slot {
             // while the mark stands, which the lease takes back. It is kept in
             // memory by the `Arc` of whoever is to end it.
             if let Some(active) = unsafe { active.as_ref() } {
-                return Some(Lease { active, hold: Hold::marked(entry) });
+                return Some(Lease::new(active, entry));
             }
         }
         self.enter_slowly()
     }
 
+    /// Where the place points nowhere, or no mark is free.
     #[cold]
     fn enter_slowly(&self) -> Option<Lease<'_>> {
         let mut gate = self.gate.lock();
@@ -128,32 +116,17 @@ impl Slot {
             if gate.door == Door::Closed {
                 return None;
             }
-            let kept = gate.serving.clone()?;
-            // A call of the plugin that calls the plugin: who waits for the first
-            // would wait for ever. (A lease that has gone to another thread may let
-            // in one that is not inside: nobody is waiting for it alone.)
-            let marked =
-                || records::current().is_some_and(|record| record.uses(Arc::as_ptr(&kept)));
-            let number = if gate.door == Door::Open || marked() {
-                Some(kept.count_in())
-            } else {
-                kept.count_in_beside()
-            };
-            let Some(number) = number else {
-                gate.waiting += 1;
-                gate.waited += 1;
-                self.opened.wait(&mut gate);
-                gate.waiting -= 1;
-                continue;
-            };
-            // Counted under the gate's lock: whoever ends this generation moves
-            // the door first, and looks at the count after that. (Inside of a
-            // mark on it, the count is raised before the mark is taken back; beside
-            // a count, which another thread may take back, in one step with the look.)
-            // SAFETY: kept in memory by the `Arc` beside it, and counted, so that
-            // `drain` gives it into nobody's hands before the lease is back.
-            let active = unsafe { &*Arc::as_ptr(&kept) };
-            return Some(Lease { active, hold: Hold::counted(number, kept) });
+            let kept = gate.serving.as_ref()?;
+            if let Some(entry) = mark_under(kept, gate.door) {
+                // SAFETY: marked before the gate is unlocked, and kept in memory by
+                // whoever is to end it, as above.
+                let active = unsafe { &*Arc::as_ptr(kept) };
+                return Some(Lease::new(active, entry));
+            }
+            gate.waiting += 1;
+            gate.waited += 1;
+            self.opened.wait(&mut gate);
+            gate.waiting -= 1;
         }
     }
 
@@ -229,6 +202,39 @@ impl Slot {
     }
 }
 
+/// Marks a generation for a call that comes while its gate is locked; none for one
+/// that has to wait.
+fn mark_under(kept: &Arc<Active>, door: Door) -> Option<&'static Entry> {
+    let generation = Arc::as_ptr(kept);
+    // Whoever ends it changes the place first, which takes the gate's lock.
+    if door == Door::Open
+        // A call of the plugin that calls the plugin: who waits for the first would
+        // wait for ever. The new mark comes behind the one that is there.
+        || records::is_used_here(generation)
+    {
+        return Some(records::mark_last(generation));
+    }
+    // The same inside of a lease that may go to other threads and be given back
+    // there: counted until it is marked. (It may let in a call that is not inside of
+    // one that goes on: nobody is waiting for that one alone.)
+    let number = kept.count_in_beside()?;
+    let entry = records::mark_last(generation);
+    kept.count_out(number);
+    Some(entry)
+}
+
+/// Whether nobody uses a generation, and nobody will: what a place points to no
+/// longer is used only by who has got it from somebody that used it.
+///
+/// From a mark comes another mark, behind it (`protect.rs`), or a count that is taken
+/// before the mark is given back; from a count comes another one, or a mark that is
+/// taken before the count is given back. So when nothing is counted, and nothing was
+/// while the marks were looked through, those that were found to be none are all.
+fn is_idle(active: &Active) -> bool {
+    let before = active.counts();
+    before.held == 0 && !records::is_used(active) && active.counts() == before
+}
+
 /// Waits until nobody uses a generation that no place points to any more. Gives
 /// back who still does at the end of the time.
 pub(crate) fn drain(active: Arc<Active>, limit: Duration) -> Result<Drained, Vec<Holder>> {
@@ -248,9 +254,7 @@ pub(crate) fn drain_unless(
     // Without it the marks prove nothing, so then it counts as in use.
     let ordered = platform::heavy_barrier();
     loop {
-        // Marks first, then the count: a call inside of another is counted
-        // before the outer one takes its mark back.
-        if ordered && !records::is_used(&raw const *active) && active.counted() == 0 {
+        if ordered && is_idle(&active) {
             return Ok(Drained(active));
         }
         if over() || end.is_some_and(|end| Instant::now() >= end) {
@@ -293,6 +297,11 @@ impl Drained {
 
 impl<'a> Lease<'a> {
     #[inline(always)]
+    fn new(active: &'a Active, entry: &'static Entry) -> Self {
+        Self { active, entry, on_this_thread: PhantomData }
+    }
+
+    #[inline(always)]
     pub(crate) fn active(&self) -> &'a Active {
         self.active
     }
@@ -306,61 +315,23 @@ impl<'a> Lease<'a> {
 
     /// Says what it is for.
     pub(crate) fn note(&self, command: &str) {
-        if let Some(entry) = self.hold.entry()
-            && let Some((command, _)) = self.active.about.manifest.commands.get_key_value(command)
-        {
-            entry.note(command);
+        let commands = &self.active.about.manifest.commands;
+        if let Some((command, _)) = commands.get_key_value(command) {
+            self.entry.note(command);
         }
     }
 
     /// Takes a note back.
     pub(crate) fn clear_note(&self) {
-        if let Some(entry) = self.hold.entry() {
-            entry.clear_note();
-        }
+        self.entry.clear_note();
     }
 }
 
 impl Drop for Lease<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        match self.hold.entry() {
-            Some(entry) => entry.mark.release(),
-            None => count_out(self.hold.tagged),
-        }
+        self.entry.mark.release();
     }
-}
-
-impl Hold {
-    const COUNTED: usize = 1;
-
-    #[inline(always)]
-    fn marked(entry: &'static Entry) -> Self {
-        Self { tagged: ptr::from_ref(entry).cast() }
-    }
-
-    fn counted(number: u64, active: Arc<Active>) -> Self {
-        let counted = Box::into_raw(Box::new(Counted { number, active }));
-        Self { tagged: counted.cast_const().cast::<u8>().map_addr(|it| it | Self::COUNTED) }
-    }
-
-    #[inline(always)]
-    fn entry(&self) -> Option<&'static Entry> {
-        let marked = self.tagged.addr() & Self::COUNTED == 0;
-        // SAFETY: without the bit it was made from a reference that lives as long
-        // as this thread, in `marked`; an `Entry` is aligned to 8, so it has no bit.
-        marked.then(|| unsafe { &*self.tagged.cast::<Entry>() })
-    }
-}
-
-/// For a hold that is no mark; once.
-#[cold]
-fn count_out(tagged: *const u8) {
-    let counted = tagged.map_addr(|it| it & !Hold::COUNTED).cast::<Counted>();
-    // SAFETY: with the bit it was made from a box in `counted`; this is called
-    // by the lease's drop alone.
-    let counted = unsafe { Box::from_raw(counted.cast_mut()) };
-    counted.active.count_out(counted.number);
 }
 
 impl CountedLease {

@@ -139,7 +139,7 @@ fn calls_wait_for_the_state_and_then_succeed_in_the_new_one() {
 
 #[test]
 fn a_call_inside_of_a_call_does_not_wait_for_itself() {
-    // More than there are marks: the rest is counted.
+    // More than a thread has marks: the rest get records of their own.
     for depth in [1, 20] {
         let bed = Turncoat::serving("1 ok ok ok", as_it_is);
         let plugin = bed.plugin(ID).unwrap();
@@ -153,32 +153,40 @@ fn a_call_inside_of_a_call_does_not_wait_for_itself() {
             assert_eq!(bed.number(), "1");
         }
         assert!(leases.iter().all(|lease| lease.generation() == 1) && !reload.is_finished());
+        let last = leases.pop();
         leases.drain(..).for_each(drop);
+        assert_eq!(bed.number(), "1");
+        drop(last);
         assert_eq!(reload.join().unwrap().to_generation, 2);
         waiting.join().unwrap().unwrap();
         assert_eq!(bed.number(), "2");
     }
 }
 
-/// Its marks are all taken by leases on another plugin, so that its lease here
-/// is a counted one.
+/// Its marks are all taken by leases on another plugin, or its lease is a counted one.
 #[test]
-fn a_call_inside_of_a_counted_lease_does_not_wait_either() {
-    let bed = Turncoat::serving("1 ok ok ok", as_it_is);
-    bed.folder.put(&build("plugbay-plugin-kv"), "kv.so");
-    bed.load("kv").unwrap();
-    let kv = bed.plugin("kv").unwrap();
-    let others: Vec<_> = (0..8).map(|_| kv.enter().unwrap()).collect();
-    let plugin = bed.plugin(ID).unwrap();
-    let outer = plugin.enter().unwrap();
-    bed.put("1.1.0", "2 ok ok ok");
-    let host = bed.host().clone();
-    let reload = thread::spawn(move || reloaded(host.reload(ID)));
-    let waiting = bed.until_calls_wait();
-    assert_eq!(bed.number(), "1");
-    drop((outer, others));
-    reload.join().unwrap();
-    waiting.join().unwrap().unwrap();
+fn a_call_inside_of_a_lease_without_a_mark_does_not_wait_either() {
+    for counted in [false, true] {
+        let bed = Turncoat::serving("1 ok ok ok", as_it_is);
+        bed.folder.put(&build("plugbay-plugin-kv"), "kv.so");
+        bed.load("kv").unwrap();
+        let kv = bed.plugin("kv").unwrap();
+        let others: Vec<_> = (0..8).map(|_| kv.enter().unwrap()).collect();
+        let plugin = bed.plugin(ID).unwrap();
+        let outer = (!counted).then(|| plugin.enter().unwrap());
+        let held = counted.then(|| plugin.hold().unwrap());
+        bed.put("1.1.0", "2 ok ok ok");
+        let host = bed.host().clone();
+        let reload = thread::spawn(move || reloaded(host.reload(ID)));
+        let waiting = bed.until_calls_wait();
+        assert_eq!(bed.number(), "1");
+        let inner = plugin.enter().unwrap();
+        drop((outer, held, others));
+        assert_eq!(bed.number(), "1");
+        drop(inner);
+        reload.join().unwrap();
+        waiting.join().unwrap().unwrap();
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `loader/src/protect.rs` in every order that the memory model allows, for two
 //! callers and a changer: nothing is used after its end, and what is used is
-//! seen whole. The same with a piece taken out is found to be wrong.
+//! seen whole; also when a caller marks it once more from inside of a call. The same
+//! with a piece taken out is found to be wrong.
 
 mod sync;
 
@@ -40,7 +41,7 @@ impl Model {
     fn new() -> Arc<Self> {
         let model = Arc::new(Self {
             place: AtomicPtr::new(std::ptr::null_mut()),
-            marks: [Mark::new(), Mark::new()],
+            marks: std::array::from_fn(|_| Mark(AtomicPtr::new(std::ptr::null_mut()))),
             targets: [Target(UnsafeCell::new(1)), Target(UnsafeCell::new(ENDED))],
         });
         model.place.store(model.target(0), Ordering::SeqCst);
@@ -65,6 +66,21 @@ impl Model {
             mark.release();
         }
         assert!(mark.is_free());
+    }
+
+    /// A call, a call from inside of it, the end of the outer one, and the end of the
+    /// inner one. It has two of the marks, which the changer looks through in order.
+    fn call_inside(&self, outer: usize, inner: usize) {
+        let (outer, inner) = (&self.marks[outer], &self.marks[inner]);
+        let target = outer.protect(&self.place, true);
+        // SAFETY: as above.
+        if let Some(target) = unsafe { target.as_ref() } {
+            inner.set(target);
+            outer.release();
+            // SAFETY: as above.
+            target.0.with(|value| assert_ne!(unsafe { *value }, ENDED, "used after its end"));
+            inner.release();
+        }
     }
 
     /// Constructs a target, before anybody can know of it.
@@ -109,6 +125,20 @@ fn check(weakening: Weakening, calls: [usize; CALLERS], changer: fn(&Model)) {
         for caller in callers {
             caller.join().unwrap();
         }
+    });
+}
+
+/// Runs the model with one caller that has all marks.
+fn check_inside(weakening: Weakening, outer: usize, inner: usize) {
+    loom::model(move || {
+        weaken(weakening);
+        let model = Model::new();
+        let caller = {
+            let model = model.clone();
+            thread::spawn(move || model.call_inside(outer, inner))
+        };
+        two_changes(&model);
+        caller.join().unwrap();
     });
 }
 
@@ -160,6 +190,23 @@ fn nobody_uses_what_is_paused() {
 #[test]
 fn a_pause_that_comes_to_nothing_leaves_no_gap() {
     check(Weakening::None, [1, 1], a_pause_and_a_change);
+}
+
+#[test]
+fn a_call_inside_of_a_call_is_seen_when_the_outer_one_ends() {
+    check_inside(Weakening::None, 0, 1);
+}
+
+#[test]
+#[should_panic]
+fn a_second_mark_that_is_looked_at_first_is_missed() {
+    check_inside(Weakening::None, 1, 0);
+}
+
+#[test]
+#[should_panic]
+fn with_relaxed_stores_a_second_mark_is_missed() {
+    check_inside(Weakening::RelaxedStores, 0, 1);
 }
 
 #[test]
