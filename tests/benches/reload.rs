@@ -8,12 +8,13 @@
 use std::ffi::c_void;
 use std::fs;
 use std::hint::black_box;
+use std::iter;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use plugbay_loader::{Host, PluginHandle, Probe, WatchOptions};
+use plugbay_loader::{Event, Events, Happening, Host, PluginHandle, Probe, Times, WatchOptions};
 use plugbay_tests::{Folder, compare, released, shipped, with_embedded, with_section};
 use serde_json::json;
 
@@ -49,11 +50,15 @@ fn main() {
     let (mut known, mut probed, mut large_known, mut large_probed) =
         (vec![], vec![], vec![], vec![]);
     let (mut floor, mut large_floor) = (vec![], vec![]);
+    let (mut known_times, mut probed_times) = (vec![], vec![]);
     for _ in 0..3 {
         let rounds = ROUNDS / 3 + 1;
         floor.push(floor_of(&small_files, rounds));
+        small.told();
         known.extend(small.known(rounds));
+        known_times.extend(small.told());
         probed.extend(small.probed(rounds));
+        probed_times.extend(small.told());
         large_floor.push(floor_of(&large_files, rounds / 2));
         large_known.extend(big.known(rounds / 2));
         large_probed.extend(big.probed(rounds / 2));
@@ -75,6 +80,8 @@ fn main() {
             "known_file_ms": round(known),
             "probed_file_ms": round(probed),
             "ratio_to_floor": round(known / floor),
+            "known_split_us": split(&known_times),
+            "probed_split_us": split(&probed_times),
             "large_file_kib": large.len() / 1024,
             "large_floor_ms": round(large_floor),
             "large_known_file_ms": round(large_known),
@@ -195,12 +202,14 @@ struct Series {
     served: Served,
     library: Vec<u8>,
     next: AtomicU64,
+    events: Events,
 }
 
 impl Series {
     fn new(library: &[u8]) -> Self {
         let served = Served::new(library);
-        Self { served, library: library.to_vec(), next: AtomicU64::new(100) }
+        let events = served.host.events();
+        Self { served, library: library.to_vec(), next: AtomicU64::new(100), events }
     }
 
     /// Milliseconds until a caller sees files whose content was loaded before.
@@ -214,6 +223,15 @@ impl Series {
     /// The same for files that nobody has ever seen.
     fn probed(&self, rounds: usize) -> Vec<f64> {
         (0..rounds).map(|_| self.until_seen(self.next.fetch_add(1, Ordering::Relaxed))).collect()
+    }
+
+    /// What the host says of the reloads since it was asked last.
+    fn told(&self) -> Vec<Times> {
+        let of = |event: Event| match event.happening {
+            Happening::Reloaded(reloaded) => Some(reloaded.times),
+            _ => None,
+        };
+        iter::from_fn(|| self.events.next_within(Duration::ZERO)).filter_map(of).collect()
     }
 
     fn until_seen(&self, number: u64) -> f64 {
@@ -233,6 +251,21 @@ impl Series {
             caller.join().unwrap().saturating_duration_since(written).as_secs_f64() * 1000.0
         })
     }
+}
+
+/// Where the time went: medians, in microseconds.
+fn split(times: &[Times]) -> serde_json::Value {
+    let middle = |part: fn(&Times) -> Option<Duration>| {
+        let micros = times.iter().filter_map(part).map(|it| it.as_secs_f64() * 1e6);
+        median(micros.collect()).round()
+    };
+    json!({
+        "detect": middle(|times| times.detect),
+        "verify": middle(|times| times.verify),
+        "probe": middle(|times| times.probe),
+        "load": middle(|times| times.load),
+        "activate": middle(|times| times.activate),
+    })
 }
 
 /// Keeps the function of the generation that serves, as a program would.
@@ -304,7 +337,6 @@ fn stress(library: &[u8]) -> Stress {
             let mut reloaded = false;
             while !reloaded {
                 let event = events.next_within(PATIENCE).expect("an event");
-                use plugbay_loader::Happening;
                 reloaded = matches!(event.happening, Happening::Reloaded(_));
                 if matches!(event.happening, Happening::Kept { .. } | Happening::Refused { .. }) {
                     failed.fetch_add(1, Ordering::Relaxed);
