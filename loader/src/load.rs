@@ -5,9 +5,10 @@ use std::path::Path;
 
 use plugbay_interface::abi::abi_stable::StableAbi;
 use plugbay_interface::abi::abi_stable::abi_stability::abi_checking::{
-    CheckingGlobals, check_layout_compatibility_with_globals,
+    AbiInstabilityErrors, CheckingGlobals, check_layout_compatibility_with_globals,
 };
 use plugbay_interface::abi::abi_stable::library::{AbiHeader, LibHeader};
+use plugbay_interface::abi::abi_stable::type_layout::TypeLayout;
 use plugbay_interface::abi::{ROOT_SYMBOL, RootRef};
 use semver::Version;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use crate::close::Mapped;
 use crate::error::{Explain, shown_word};
 use crate::footprint::watch_this_thread;
 use crate::platform::Library;
-use crate::probe::Probed;
+use crate::probe::{Compared, Probed};
 use crate::resolve::Resolved;
 
 /// A mapped library with an ABI root that this host understands, and with this
@@ -112,26 +113,30 @@ impl Explain for LoadError {
 }
 
 /// Maps the private copy of a plugin that may be mapped.
-pub(crate) fn load(resolved: Resolved, _probed: Probed) -> Result<Loaded, LoadError> {
+pub(crate) fn load(resolved: Resolved, probed: Probed) -> Result<Loaded, LoadError> {
     let verified = resolved.into_verified();
     // Its constructors run before it has hooks.
     watch_this_thread();
     // SAFETY: the path is the private copy that was verified, and a `Probed`
     // says that it survived the same in a child process or that the host's
     // author wants to go without.
-    let (library, root) = unsafe { open_root(verified.copy_path()) }?;
+    let (library, root) = unsafe { open_root(verified.copy_path(), probed.compared) }?;
     Ok(Loaded { mapped: Mapped::new(library, verified.into_snapshot(), root), root })
 }
 
-/// Maps a library and takes its root.
+/// Maps a library and takes its root, after comparing its layout unless that was done
+/// with the same bytes.
 ///
 /// # Safety
 ///
 /// As for [`Library::open`]. The root is valid as long as the library is mapped.
-pub(crate) unsafe fn open_root(path: &Path) -> Result<(Library, RootRef), LoadError> {
+pub(crate) unsafe fn open_root(
+    path: &Path,
+    compared: Option<Compared>,
+) -> Result<(Library, RootRef), LoadError> {
     // SAFETY: the caller's promise.
     let library = unsafe { Library::open(path) }.map_err(|said| LoadError::Open { said })?;
-    match root_of(&library) {
+    match root_of(&library, compared) {
         Ok(root) => Ok((library, root)),
         // Its constructors have run and may have left something behind, so it
         // stays mapped (dropping the library keeps it).
@@ -139,7 +144,7 @@ pub(crate) unsafe fn open_root(path: &Path) -> Result<(Library, RootRef), LoadEr
     }
 }
 
-fn root_of(library: &Library) -> Result<RootRef, LoadError> {
+fn root_of(library: &Library, compared: Option<Compared>) -> Result<RootRef, LoadError> {
     let address = library.address_of(ROOT_SYMBOL).ok_or(LoadError::Root)?;
     let header = address.cast::<AbiHeader>();
     if header.is_null() || !header.is_aligned() || size_of::<AbiHeader>() == 0 {
@@ -163,8 +168,11 @@ fn root_of(library: &Library) -> Result<RootRef, LoadError> {
     if theirs.major != ours.major {
         return Err(LoadError::Version { expected: expected.into(), found });
     }
-    check_layout(header, &theirs, &ours)?;
-    // SAFETY: the layout was checked just above.
+    if compared.is_none() {
+        check_layout(header, &theirs, &ours)?;
+    }
+    // SAFETY: the layout was checked just above, or by a worker that loaded the same
+    // bytes and has the same types.
     unsafe { header.init_root_module_with_unchecked_layout::<RootRef>() }
         .map_err(|error| LoadError::Construct { said: error.to_string() })
 }
@@ -181,12 +189,24 @@ fn check_layout(header: &LibHeader, theirs: &Version, ours: &Version) -> Result<
     };
     let host = <RootRef as StableAbi>::LAYOUT;
     let (older, newer) = if theirs < ours { (plugin, host) } else { (host, plugin) };
-    check_layout_compatibility_with_globals(older, newer, &CheckingGlobals::new()).map_err(
-        |errors| {
-            // To text at once: the errors point into the library.
-            let mut details = errors.to_string();
-            details.truncate(details.floor_char_boundary(16 * 1024));
-            layout_error(details)
-        },
-    )
+    compare(older, newer).map_err(|errors| {
+        // To text at once: the errors point into the library.
+        let mut details = errors.to_string();
+        details.truncate(details.floor_char_boundary(16 * 1024));
+        layout_error(details)
+    })
+}
+
+fn compare(
+    older: &'static TypeLayout,
+    newer: &'static TypeLayout,
+) -> Result<(), AbiInstabilityErrors> {
+    check_layout_compatibility_with_globals(older, newer, &CheckingGlobals::new())
+}
+
+/// Does once what a comparison does, in a process that was just forked: the next one
+/// finds the memory and the code that it needs in place.
+pub(crate) fn rehearse() {
+    let host = <RootRef as StableAbi>::LAYOUT;
+    let _ = compare(host, host);
 }

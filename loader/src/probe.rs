@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use plugbay_interface::abi::FINGERPRINT;
+
 use crate::error::{Explain, printable, shown_word};
 use crate::load::LoadError;
 use crate::platform;
@@ -79,14 +81,33 @@ impl Explain for ProbeError {
             ),
             Self::Load(error) => error.hint(),
             Self::NoWorker { .. } => "put plugbay-worker beside the host's program".into(),
-            Self::Worker { .. } => "see that the worker program starts: host-app doctor".into(),
+            Self::Worker { .. } => {
+                "see that the worker program starts, and is of the same build as \
+                                    the host: host-app doctor"
+                    .into()
+            }
         }
     }
 }
 
 /// That a library may be mapped into this process. Made only here.
 #[derive(Debug)]
-pub(crate) struct Probed(());
+pub(crate) struct Probed {
+    /// Who has compared the layout of its types with this host's, where somebody has.
+    pub(crate) compared: Option<Compared>,
+    /// The verdict, where it is new: see [`Prober::keep`].
+    pub(crate) new: Option<blake3::Hash>,
+}
+
+/// That a file of this content was loaded by a worker, whose types are laid out as this
+/// host's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Compared(());
+
+impl Probed {
+    const UNTRIED: Self = Self { compared: None, new: None };
+    const KNOWN: Self = Self { compared: Some(Compared(())), new: None };
+}
 
 /// Asks the verdicts first and worker processes then.
 #[derive(Debug)]
@@ -123,29 +144,28 @@ impl Prober {
         let hash = verified.hash();
         // A quarantine holds even where nothing is tried.
         match self.verdicts.get(&hash) {
-            Some(Verdict::Survived) => return Ok(Probed(())),
+            Some(Verdict::Survived) => return Ok(Probed::KNOWN),
             Some(Verdict::Quarantined(entry)) => return Err(ProbeError::StillQuarantined(entry)),
             None => {}
         }
         let program = match self.mode {
-            Probe::Never => return Ok(Probed(())),
+            Probe::Never => return Ok(Probed::UNTRIED),
             _ if self.worker.is_file() => &self.worker,
             Probe::Required => return Err(ProbeError::NoWorker { worker: self.worker.clone() }),
             Probe::IfPossible => {
                 self.untried.store(true, Ordering::Relaxed);
-                return Ok(Probed(()));
+                return Ok(Probed::UNTRIED);
             }
         };
         let reason = match self.ask(program, verified.copy_path())? {
             Answer::Loaded => {
-                if let Err(error) = self.verdicts.survived(&hash) {
-                    log::warn!("a verdict cannot be kept, so it costs again: {error}");
-                }
-                return Ok(Probed(()));
+                return Ok(Probed { compared: Some(Compared(())), new: Some(hash) });
             }
             Answer::Refused(error) => return Err(ProbeError::Load(error)),
             Answer::Failed { said } => return Err(ProbeError::Worker { said }),
-            Answer::Hello => return Err(ProbeError::Worker { said: "an odd answer".into() }),
+            Answer::Hello { .. } => {
+                return Err(ProbeError::Worker { said: "an odd answer".into() });
+            }
             Answer::Crashed { signal, said } => {
                 with_words(format!("loading it ended the test process with {signal}"), &said)
             }
@@ -168,6 +188,13 @@ impl Prober {
             Err(error) => Err(ProbeError::Worker {
                 said: format!("{reason}; and that cannot be kept: {error}"),
             }),
+        }
+    }
+
+    /// Writes down that a library may be loaded: later, when nobody waits for it.
+    pub(crate) fn keep(&self, hash: &blake3::Hash) {
+        if let Err(error) = self.verdicts.survived(hash) {
+            log::warn!("a verdict cannot be kept, so it costs again: {error}");
         }
     }
 
@@ -244,7 +271,8 @@ impl Worker {
     /// Sees that it is a worker and runs.
     fn greet(&mut self) -> io::Result<()> {
         match self.ask(&Request::hello(), GRACE)? {
-            Answer::Hello => Ok(()),
+            Answer::Hello { abi } if abi == FINGERPRINT => Ok(()),
+            Answer::Hello { .. } => Err(io::Error::other("it is of another build than this host")),
             other => Err(io::Error::other(format!("an odd answer: {other:?}"))),
         }
     }

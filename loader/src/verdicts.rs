@@ -3,6 +3,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use plugbay_interface::abi::FINGERPRINT;
 use serde::{Deserialize, Serialize};
 
 use crate::platform;
@@ -37,7 +38,7 @@ pub struct QuarantineEntry {
 /// each. Any number of hosts may use one folder at the same time.
 ///
 /// They are a cache: without them every file is tried again. They hold for one
-/// version of interface and loader.
+/// version of the loader and one form of the ABI.
 #[derive(Debug, Clone)]
 pub struct Verdicts {
     dir: PathBuf,
@@ -46,7 +47,7 @@ pub struct Verdicts {
 impl Verdicts {
     /// Those in `cache_dir`. Does no I/O.
     pub fn in_cache(cache_dir: &Path) -> Self {
-        let version = format!("{}-{}", plugbay_interface::VERSION, env!("CARGO_PKG_VERSION"));
+        let version = format!("{}-{}", env!("CARGO_PKG_VERSION"), FINGERPRINT);
         Self { dir: cache_dir.join("verdicts").join(version) }
     }
 

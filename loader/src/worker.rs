@@ -6,15 +6,16 @@
 //! starts any thread, and names itself with
 //! [`HostBuilder::worker`](crate::HostBuilder::worker).
 
-use std::ffi::OsStr;
 use std::io::{self, BufRead, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use plugbay_interface::abi::FINGERPRINT as ABI;
+
 use crate::load::{self, LoadError};
-use crate::platform::{self, ChildEnd};
+use crate::platform::{self, Child, ChildEnd, Served};
 
 /// The argument with which a worker is started.
 pub const ARGUMENT: &str = "--plugbay-worker";
@@ -31,8 +32,11 @@ pub(crate) struct Request {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Answer {
-    /// To a request without a path: here I am.
-    Hello,
+    /// To a request without a path: here I am, and this is the ABI that I know.
+    Hello {
+        /// [`ABI`].
+        abi: String,
+    },
     /// The child loaded it and lived on.
     Loaded,
     /// The child was refused, and lived on.
@@ -60,12 +64,6 @@ impl Request {
     pub(crate) fn hello() -> Self {
         Self { path: Vec::new(), deadline_ms: 0 }
     }
-
-    #[cfg(unix)]
-    fn path(&self) -> PathBuf {
-        use std::os::unix::ffi::OsStrExt;
-        PathBuf::from(OsStr::from_bytes(&self.path))
-    }
 }
 
 /// Serves requests from stdin on stdout until stdin ends.
@@ -81,16 +79,26 @@ impl Request {
 pub unsafe fn run() -> io::Result<()> {
     platform::be_a_worker()?;
     let mut stdout = io::stdout().lock();
+    let mut ahead = None;
     for line in io::stdin().lock().lines() {
-        let answer = match serde_json::from_str::<Request>(&line?) {
-            Ok(request) if request.path.is_empty() => Answer::Hello,
+        let (answer, served) = match serde_json::from_str::<Request>(&line?) {
+            Ok(request) if request.path.is_empty() => (Answer::Hello { abi: ABI.into() }, None),
             // SAFETY: the caller's promise.
-            Ok(request) => unsafe { serve(&request) },
-            Err(error) => Answer::Failed { said: format!("no request: {error}") },
+            Ok(request) => match unsafe { serve(&request, ahead.take()) } {
+                Ok(served) => (answer_of(&served.end), Some(served)),
+                Err(error) => (Answer::Failed { said: error.to_string() }, None),
+            },
+            Err(error) => (Answer::Failed { said: format!("no request: {error}") }, None),
         };
         serde_json::to_writer(&mut stdout, &answer)?;
         stdout.write_all(b"\n")?;
         stdout.flush()?;
+        // What follows nobody waits for: the end of this child, and the next one.
+        drop(served);
+        if ahead.is_none() {
+            // SAFETY: the caller's promise.
+            ahead = unsafe { fork_ahead() }.ok();
+        }
     }
     Ok(())
 }
@@ -98,27 +106,40 @@ pub unsafe fn run() -> io::Result<()> {
 /// # Safety
 ///
 /// As for [`run`].
-unsafe fn serve(request: &Request) -> Answer {
-    let path = request.path();
-    let load = || {
+unsafe fn serve(request: &Request, ahead: Option<Child>) -> io::Result<Served> {
+    let child = match ahead.filter(Child::is_waiting) {
+        Some(child) => child,
+        // SAFETY: the caller's promise.
+        None => unsafe { fork_ahead() }?,
+    };
+    child.run(&request.path, Duration::from_millis(request.deadline_ms))
+}
+
+/// # Safety
+///
+/// As for [`run`].
+unsafe fn fork_ahead() -> io::Result<Child> {
+    let load = |path: &[u8]| {
         // SAFETY: this is the child process whose end is what the probe is for;
         // the library stays mapped until then.
-        let outcome = unsafe { load::open_root(&path) }.map(drop);
+        let outcome = unsafe { load::open_root(&platform::path_of(path), None) }.map(drop);
         serde_json::to_vec(&outcome).unwrap_or_default()
     };
     // SAFETY: the caller's promise.
-    let end = unsafe { platform::run_in_child(Duration::from_millis(request.deadline_ms), load) };
+    unsafe { Child::fork_ahead(load::rehearse, load) }
+}
+
+fn answer_of(end: &ChildEnd) -> Answer {
     match end {
-        Ok(ChildEnd::Finished(bytes)) => match serde_json::from_slice(&bytes) {
+        ChildEnd::Finished(bytes) => match serde_json::from_slice(bytes) {
             Ok(Ok(())) => Answer::Loaded,
             Ok(Err(error)) => Answer::Refused(error),
             Err(error) => Answer::Failed { said: format!("no result: {error}") },
         },
-        Ok(ChildEnd::Died { status, said }) => match platform::signal_name(status) {
-            Some(signal) => Answer::Crashed { signal, said },
-            None => Answer::Exited { code: status.code().unwrap_or(-1), said },
+        ChildEnd::Died { status, said } => match platform::signal_name(*status) {
+            Some(signal) => Answer::Crashed { signal, said: said.clone() },
+            None => Answer::Exited { code: status.code().unwrap_or(-1), said: said.clone() },
         },
-        Ok(ChildEnd::Hung { said }) => Answer::Hung { said },
-        Err(error) => Answer::Failed { said: error.to_string() },
+        ChildEnd::Hung { said } => Answer::Hung { said: said.clone() },
     }
 }

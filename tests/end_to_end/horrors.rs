@@ -318,6 +318,21 @@ fn a_constructor_that_turns_on_its_watcher() {
     assert_eq!(all.len(), 4);
 }
 
+/// Its comparison of layouts would say nothing of this host's.
+#[test]
+fn a_worker_of_another_build() {
+    let folder = Folder::new();
+    folder.write("good.so", fixture());
+    let worker = folder.beside("worker");
+    let script = r#"read -r line && echo '{"hello":{"abi":"0123456789abcdef"}}'"#;
+    fs::write(&worker, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&worker, fs::Permissions::from_mode(0o755)).unwrap();
+    let host = folder.host().worker(&worker).build().unwrap();
+    let refused = host.start().unwrap().refused;
+    assert_eq!(refused[0].error.code(), "PB0404");
+    assert!(refused[0].to_string().contains("another build than this host"), "{}", refused[0]);
+}
+
 #[test]
 fn what_belongs_to_another_user() {
     if !nix::unistd::geteuid().is_root() {

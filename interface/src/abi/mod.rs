@@ -25,3 +25,8 @@ pub use instance::{Instance, Instance_TO, InstanceBox, SavedState};
 pub use root::{ROOT_SYMBOL, Root, RootRef, header, root_result};
 
 pub(crate) use frames::return_addresses;
+
+/// Two builds of this crate with the same fingerprint have the same types here, laid
+/// out the same: it stands for their source, the version of this crate, the target and
+/// the compiler. Hexadecimal digits.
+pub const FINGERPRINT: &str = env!("PLUGBAY_ABI");

@@ -126,8 +126,10 @@ impl Inner {
         let begin = Instant::now();
         let probed = self.prober.probe(resolved.verified());
         times.probe = Some(begin.elapsed());
+        let probed = probed?;
+        let new_verdict = probed.new;
         let begin = Instant::now();
-        let loaded = load::load(resolved, probed?);
+        let loaded = load::load(resolved, probed);
         times.load = Some(begin.elapsed());
         let id = about.manifest.id.clone();
         let configuration = self.options.config.get(id.as_str());
@@ -152,6 +154,9 @@ impl Inner {
         let ending = self.options.ending;
         let outcome = activate::activate(loaded?, about.clone(), link, deadline, ending, taker);
         times.activate = Some(begin.elapsed());
+        if let Some(hash) = new_verdict {
+            self.prober.keep(&hash);
+        }
         outcome.map_err(|failed| {
             if let Some(pinned) = failed.pinned {
                 self.pinned.add(*pinned);

@@ -1,24 +1,23 @@
 mod barrier;
+mod child;
 mod writers;
 
-use std::ffi::{CStr, CString, OsStr, c_int, c_void};
+use std::ffi::{CStr, OsStr, c_int, c_void};
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::io;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, Range};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
-use std::time::{Duration, Instant};
 
 use libloading::os::unix as dl;
 use nix::libc;
 
 pub(crate) use barrier::{has_membarrier, heavy_barrier, thread_id};
+pub(crate) use child::{Child, ChildEnd, Served, be_a_worker, signal_name};
 pub(crate) use writers::{Writers, block_signals, writers_of};
 
 /// The extension of a library's file name.
@@ -28,6 +27,11 @@ pub(crate) const LIBRARY_EXTENSION: &str = "so";
 /// for a device. The caller looks at what was opened.
 pub(crate) fn open_without_waiting(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
+}
+
+/// A path, as the operating system has it.
+pub(crate) fn path_of(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(bytes))
 }
 
 /// Whether nothing was written to a file between two looks at it.
@@ -266,217 +270,4 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
 /// Keeps signals of the terminal from a process that is to be started.
 pub(crate) fn in_a_group_of_its_own(command: &mut std::process::Command) {
     std::os::unix::process::CommandExt::process_group(command, 0);
-}
-
-/// How a child process ended that ran one function.
-#[derive(Debug)]
-pub(crate) enum ChildEnd {
-    /// It wrote its result and was done.
-    Finished(Vec<u8>),
-    /// It ended before that.
-    Died { status: ExitStatus, said: String },
-    /// It did not end in time and was killed.
-    Hung { said: String },
-}
-
-/// Makes this process one that can look after children: their ends are told to
-/// it, and what they leave behind becomes its child.
-pub(crate) fn be_a_worker() -> io::Result<()> {
-    use nix::sys::signal::{SigHandler, Signal, signal};
-    // A host may ignore it, and that is inherited.
-    // SAFETY: back to the default; there is no handler of this program's.
-    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
-    nix::sys::prctl::set_child_subreaper(true)?;
-    Ok(())
-}
-
-/// Runs `body` in a forked child, with a session, a stderr and no stdin and
-/// stdout of its own, without core dumps and with limits, and returns the bytes
-/// that it makes: no more than a pipe holds (64 KiB), since nobody reads before
-/// the child has ended.
-///
-/// # Safety
-///
-/// This process has one thread: a forked child holds the locks of all the
-/// threads that it does not have.
-pub(crate) unsafe fn run_in_child(
-    deadline: Duration,
-    body: impl FnOnce() -> Vec<u8>,
-) -> io::Result<ChildEnd> {
-    let (mut result, mut result_writer) = io::pipe()?;
-    let mut said = memory_file()?;
-    // Not to be found in the descriptors: what does not begin with it was
-    // written by the library and not by `body`'s caller.
-    let token = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), deadline);
-    let token = token.to_ne_bytes();
-    let parent = nix::unistd::getpid();
-    // SAFETY: the caller's promise.
-    match unsafe { nix::unistd::fork() }? {
-        nix::unistd::ForkResult::Child => {
-            let finished = detach_child(parent, said.as_fd()).is_ok() && {
-                let bytes = body();
-                result_writer.write_all(&token).is_ok() && result_writer.write_all(&bytes).is_ok()
-            };
-            // SAFETY: ends this process at once; nothing of the parent's that
-            // an ordinary exit would flush or run may happen twice.
-            unsafe { libc::_exit(if finished { 0 } else { 1 }) }
-        }
-        nix::unistd::ForkResult::Parent { child } => {
-            drop(result_writer);
-            let watched = watch_child(child, deadline);
-            // The whole session: what the library may have started, too.
-            let _ = nix::sys::signal::killpg(child, nix::sys::signal::Signal::SIGKILL);
-            let _ = nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL);
-            let status = wait_for(child)?;
-            end_leftovers();
-            let in_time = watched?;
-            let said = last_words(&mut said)?;
-            if !in_time {
-                return Ok(ChildEnd::Hung { said });
-            }
-            let mut bytes = Vec::new();
-            set_nonblocking(result.as_fd())?;
-            match result.read_to_end(&mut bytes) {
-                Ok(_) => {}
-                // Something that the library started still holds the other end.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-            match bytes.strip_prefix(&token) {
-                Some(bytes) if status.code() == Some(0) => Ok(ChildEnd::Finished(bytes.to_vec())),
-                _ => Ok(ChildEnd::Died { status, said }),
-            }
-        }
-    }
-}
-
-/// Ends processes that a library has started and that left its session: with
-/// their parent gone they are this process's children.
-fn end_leftovers() {
-    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-    // As often as something was there: a child's end brings up its own children.
-    for _ in 0..1000 {
-        let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
-        for child in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
-            let child = nix::unistd::Pid::from_raw(child);
-            let _ = nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL);
-        }
-        let flags =
-            if children.trim().is_empty() { WaitPidFlag::WNOHANG } else { WaitPidFlag::empty() };
-        match waitpid(None, Some(flags)) {
-            Ok(WaitStatus::StillAlive) | Err(nix::Error::ECHILD) => return,
-            _ => {}
-        }
-    }
-}
-
-/// The end of what was written to stderr.
-fn last_words(said: &mut File) -> io::Result<String> {
-    let length = said.seek(io::SeekFrom::End(0))?;
-    said.seek(io::SeekFrom::Start(length.saturating_sub(4096)))?;
-    let mut heard = Vec::new();
-    said.take(4096).read_to_end(&mut heard)?;
-    Ok(String::from_utf8_lossy(&heard).trim().to_owned())
-}
-
-/// Waits until the child has ended, at most for `deadline`; says whether it has.
-fn watch_child(child: nix::unistd::Pid, deadline: Duration) -> io::Result<bool> {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
-    // SAFETY: a system call with plain numbers; the kernel returns a new
-    // descriptor or an error. The child is not reaped yet, so the pid is its.
-    let number = unsafe { libc::syscall(libc::SYS_pidfd_open, child.as_raw(), 0) };
-    if number < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor was just made and nobody else owns it.
-    let child = unsafe { OwnedFd::from_raw_fd(number as c_int) };
-    // None: for ever.
-    let end = Instant::now().checked_add(deadline);
-    loop {
-        let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
-        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(child.as_fd(), PollFlags::POLLIN)], timeout) {
-            Ok(0) if left.is_zero() => return Ok(false),
-            Ok(0) | Err(nix::Error::EINTR) => {}
-            Ok(_) => return Ok(true),
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-fn wait_for(child: nix::unistd::Pid) -> io::Result<ExitStatus> {
-    let mut status = 0;
-    loop {
-        // SAFETY: `status` is a valid place for an int, for the time of the call.
-        let done = unsafe { libc::waitpid(child.as_raw(), &raw mut status, 0) };
-        if done >= 0 {
-            return Ok(ExitStatus::from_raw(status));
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    }
-}
-
-/// What a library may take while it is loaded in a child, beyond what the
-/// child has from the start: memory to write to, and the size of a file.
-const MOST_MEMORY: u64 = 4 << 30;
-const MOST_FILE: u64 = 64 << 20;
-
-fn detach_child(parent: nix::unistd::Pid, stderr: BorrowedFd<'_>) -> io::Result<()> {
-    use nix::sys::resource::{Resource, setrlimit};
-
-    nix::unistd::setsid()?;
-    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
-    if nix::unistd::getppid() != parent {
-        return Err(io::Error::other("the worker has ended"));
-    }
-    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-    setrlimit(Resource::RLIMIT_FSIZE, MOST_FILE, MOST_FILE)?;
-    let memory = data_size()?.saturating_add(MOST_MEMORY);
-    setrlimit(Resource::RLIMIT_DATA, memory, memory)?;
-    // Where memory runs out all the same, this is who goes. Not everybody may.
-    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
-    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
-    for (from, to) in [(null.as_fd(), 0), (null.as_fd(), 1), (stderr, 2)] {
-        // SAFETY: both are open descriptors; 0, 1 and 2 are this child's alone.
-        if unsafe { libc::dup2(from.as_raw_fd(), to) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(())
-}
-
-/// How much private memory this process has already, in bytes.
-fn data_size() -> io::Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmData:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kilobytes
-        .and_then(|kilobytes| kilobytes.checked_mul(1024))
-        .ok_or_else(|| io::Error::other("/proc/self/status has no VmData"))
-}
-
-fn memory_file() -> io::Result<File> {
-    let name = CString::from(c"plugbay-probe");
-    let fd =
-        nix::sys::memfd::memfd_create(name.as_c_str(), nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;
-    Ok(File::from(fd))
-}
-
-fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
-    use nix::fcntl::{FcntlArg, OFlag, fcntl};
-    fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    Ok(())
-}
-
-/// A signal as people know it.
-pub(crate) fn signal_name(status: ExitStatus) -> Option<String> {
-    let number = status.signal()?;
-    Some(match nix::sys::signal::Signal::try_from(number) {
-        Ok(signal) => signal.as_str().to_owned(),
-        Err(_) => format!("signal {number}"),
-    })
 }
