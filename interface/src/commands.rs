@@ -58,14 +58,15 @@ impl<P: 'static> Commands<P> {
 /// Reads JSON. `{}`, which is what a caller without arguments and a host without
 /// configuration send, also reads as `()`.
 pub(crate) fn read<T: DeserializeOwned>(json: &str) -> Result<T, Error> {
-    read_exactly(json).or_else(|error| {
-        let unit = if json.trim() == "{}" { serde_json::from_str("null").ok() } else { None };
-        unit.ok_or(error)
-    })
+    if let Ok(value) = serde_json::from_str(json) {
+        return Ok(value);
+    }
+    let unit = if json.trim() == "{}" { serde_json::from_str("null").ok() } else { None };
+    unit.map_or_else(|| read_and_explain(json), Ok)
 }
 
-/// Reads JSON and says which member was wrong.
-fn read_exactly<T: DeserializeOwned>(json: &str) -> Result<T, Error> {
+/// Reads JSON and says which member was wrong: slower, as it remembers where it is.
+fn read_and_explain<T: DeserializeOwned>(json: &str) -> Result<T, Error> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
