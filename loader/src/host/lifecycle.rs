@@ -14,6 +14,7 @@ use crate::activate::Active;
 use crate::call::CallError;
 use crate::discover::{Candidate, discover};
 use crate::events::Cause;
+use crate::footprint::{InHost, in_host};
 use crate::keeper::Wish;
 use crate::parallel;
 use crate::records;
@@ -24,11 +25,19 @@ use crate::resolve::{HostFacts, Resolved, resolve};
 use crate::unload::{UnloadError, Unloaded};
 use crate::verify::{Verified, says_to_be, verify};
 
+/// One thread's turn to change a host.
+pub(super) struct Turn<'a> {
+    // Dropped in this order.
+    _turn: MutexGuard<'a, ()>,
+    _in_host: InHost,
+}
+
 impl Inner {
     /// The turn to change something. Libraries that could not be closed before
     /// may be by now.
-    pub(super) fn change(&self) -> MutexGuard<'_, ()> {
-        let turn = self.changing.lock();
+    pub(super) fn change(&self) -> Turn<'_> {
+        let in_host = in_host();
+        let turn = Turn { _turn: self.changing.lock(), _in_host: in_host };
         self.pinned.sweep(self.options.ending, self.options.activation_deadline);
         turn
     }
@@ -248,6 +257,7 @@ impl Inner {
 
     /// The last clone of the host is gone.
     pub(super) fn end(&self) {
+        let _in_host = in_host();
         let changing = self.changing.lock();
         for unloaded in self.stop().into_iter().flatten() {
             for failure in &unloaded.failures {
