@@ -36,6 +36,7 @@ The config file, with all its keys (relative paths are relative to it):
     allowed_troubles = 3                  # panics in that time; one more, and it does
     max_generations = 32                  # of one plugin, in memory
     drain_seconds = 10                    # how long running calls are waited for
+    pause_seconds = 5                     # how long calls wait for a new version and its state
 
     [config.markdown]                     # what the plugin `markdown` is given
     allow_html = false";

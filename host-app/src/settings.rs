@@ -383,6 +383,7 @@ mod tests {
             ("[watch]\npoll = 3", &["line 2", "unknown field `poll`", "`poll_seconds`"]),
             ("[watch]\npoll_seconds = 0", &["line 2", "no interval"]),
             ("[reload]\nmax_generations = 0", &["line 2", "1 at least"]),
+            ("[reload]\npause_seconds = -1", &["line 2", "seconds"]),
             ("[reload]\ngenerations = 1", &["line 2", "`max_generations`"]),
             ("[config.a]\nx = inf", &["[config.a]", "inf"]),
         ] {

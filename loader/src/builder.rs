@@ -12,6 +12,7 @@ use semver::Version;
 use serde_json::Value;
 
 use crate::error::{Explain, printable};
+use crate::handover::Limits;
 use crate::host::Host;
 use crate::probe::{Probe, default_worker};
 use crate::report::Progress;
@@ -43,6 +44,7 @@ pub(crate) struct Options {
     pub(crate) probe_deadline: Duration,
     pub(crate) activation_deadline: Duration,
     pub(crate) drain_limit: Duration,
+    pub(crate) pause_limit: Duration,
     pub(crate) max_state: usize,
     pub(crate) max_generations: usize,
     pub(crate) probation: Duration,
@@ -55,6 +57,12 @@ pub(crate) struct Options {
     pub(crate) progress: Option<ProgressCallback>,
     pub(crate) cache_dir: PathBuf,
     pub(crate) data_dir: PathBuf,
+}
+
+impl Options {
+    pub(crate) fn handover_limits(&self) -> Limits {
+        Limits { drain: self.drain_limit, pause: self.pause_limit, max_state: self.max_state }
+    }
 }
 
 /// Why no host could be made.
@@ -135,6 +143,7 @@ impl HostBuilder {
                 probe_deadline: Duration::from_secs(10),
                 activation_deadline: Duration::from_secs(10),
                 drain_limit: Duration::from_secs(10),
+                pause_limit: Duration::from_secs(5),
                 max_state: 1 << 30,
                 max_generations: 32,
                 probation: Duration::from_secs(10),
@@ -224,9 +233,19 @@ impl HostBuilder {
     }
 
     /// How long an unload, and a reload of a plugin with state, wait for calls
-    /// that are running. 10 s.
+    /// that are running. 10 s; in a reload not longer than the
+    /// [`pause_limit`](Self::pause_limit).
     pub fn drain_limit(mut self, limit: Duration) -> Self {
         self.options.drain_limit = limit;
+        self
+    }
+
+    /// How long calls may have to wait in a reload of a plugin with state, and in
+    /// [`Host::save`]: for running calls to end, for the old generation to save, and
+    /// for the new one to read the state and to activate. 5 s. What is not
+    /// ready then never serves; the old generation goes on with its state.
+    pub fn pause_limit(mut self, limit: Duration) -> Self {
+        self.options.pause_limit = limit;
         self
     }
 

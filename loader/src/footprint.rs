@@ -71,7 +71,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use plugbay_interface::abi::RootRef;
 use plugbay_interface::manifest::PluginId;
 
-use crate::activate::on_thread;
+use crate::on_thread::{Deadline, on_thread};
 use crate::platform::{self, Task};
 use crate::unload::{Pin, RemainingThread};
 
@@ -201,7 +201,7 @@ impl Footprint {
             if self.has_locals() {
                 let footprint = self.clone();
                 // They are the plugin's code, which may not come back.
-                on_thread(id, self, deadline, move || footprint.run_all(), || true)
+                on_thread(id, self, &Deadline::new(deadline), move || footprint.run_all(), || true)
                     .map_err(|_| Pin::ThreadLocals)?;
                 // That thread has done its work and goes in a moment.
                 threads_until = threads_until.max(Instant::now() + SOON);

@@ -7,10 +7,11 @@ use plugbay_interface::manifest::PluginId;
 use semver::Version;
 use serde::Serialize;
 
-use crate::activate::{Active, on_thread};
+use crate::activate::Active;
 use crate::close::{Closing, Pinned};
 use crate::error::{Explain, Failure, shown_word};
 use crate::handover::state_of;
+use crate::on_thread::{Deadline, on_thread};
 use crate::records::{Holder, list};
 use crate::slot::Drained;
 
@@ -173,7 +174,7 @@ pub(crate) fn retire(
     };
     let begun = Instant::now();
     let work = move || end(instance, max_state);
-    match on_thread(id, mapped.footprint(), deadline, work, || true) {
+    match on_thread(id, mapped.footprint(), &Deadline::new(deadline), work, || true) {
         Ok(Ended { state, saved, failures }) => {
             retired.state = state;
             retired.saved = saved;

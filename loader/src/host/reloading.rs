@@ -16,6 +16,7 @@ use crate::error::{Error, Explain};
 use crate::events::{Cause, Happening, Reloaded, Times};
 use crate::handover::{Handover, HandoverError, Measured};
 use crate::link::StateSource;
+use crate::on_thread::Deadline;
 use crate::platform;
 use crate::probe::ProbeError;
 use crate::reload::{LookedAt, Outcome, ReloadError, RollbackError};
@@ -223,34 +224,32 @@ impl Inner {
         let Some(slot) = self.table.load().get(id).cloned() else {
             return Err(ActivateError::Unwanted.into());
         };
-        let handover = Arc::new(Handover::new(
-            slot,
-            is_stateful(old),
-            self.options.drain_limit,
-            self.options.max_state,
-            about.manifest.state_persist,
-        ));
+        // The calls that run have their own time, and are to be named if they
+        // take longer; the activation is not to be blamed for them.
+        let limits = self.options.handover_limits();
+        let mut deadline = self.options.activation_deadline;
+        if is_stateful(old) {
+            deadline = deadline.saturating_add(limits.drain.min(limits.pause));
+        }
+        let deadline = Deadline::new(deadline);
+        let (stateful, copies) = (is_stateful(old), about.manifest.state_persist);
+        let handover = Handover::new(slot, stateful, limits, deadline.clone(), copies);
+        let handover = Arc::new(handover);
         // What a version without state has left on disk is its successor's.
-        let state = match is_stateful(old) {
+        let state = match stateful {
             true => StateSource::Over(handover.clone()),
             false => self.kept_state(about)?,
         };
-        // The calls that run have their own time, and are to be named if they
-        // take longer; the activation is not to be blamed for them.
-        let mut deadline = self.options.activation_deadline;
-        if is_stateful(old) {
-            deadline = deadline.saturating_add(self.options.drain_limit);
-        }
-        let outcome = self.construct(resolved, about, state, times, deadline, handover.clone());
+        let outcome = self.construct(resolved, about, state, times, &deadline, handover.clone());
         let measured = handover.measured();
-        if is_stateful(old) && !measured.pause.is_zero() {
+        if stateful && !measured.pause.is_zero() {
             times.pause = Some(measured.pause);
             times.drain = Some(measured.drain);
             times.save = Some(measured.save);
         }
         match (outcome, handover.failure()) {
             (Ok(active), _) => Ok((active, measured, handover.take_copy())),
-            (Err(_), Some(failure)) => Err(ReloadError::Handover(failure).into()),
+            (Err(_), Some(failure)) => Err(failure.into()),
             (Err(error), None) => Err(error),
         }
     }
@@ -444,7 +443,7 @@ impl Inner {
 }
 
 /// Whether it failed because calls did not end in time.
-fn is_in_use(refusal: &Refusal) -> bool {
+pub(super) fn is_in_use(refusal: &Refusal) -> bool {
     matches!(refusal.error, Error::Reload(ReloadError::Handover(HandoverError::Busy { .. })))
 }
 

@@ -8,10 +8,11 @@ use plugbay_interface::abi::SavedState;
 use plugbay_interface::manifest::PluginId;
 
 use super::{Inner, Leaving, Previous, Record};
-use crate::activate::{Active, Taker, on_thread};
+use crate::activate::{Active, Taker};
 use crate::events::{Cause, Happening, Times};
 use crate::handover::{Handover, HandoverError};
 use crate::keeper::{self, Wish};
+use crate::on_thread::{Deadline, on_thread};
 use crate::persist::SaveError;
 use crate::records::Holder;
 use crate::report::{GenerationStatus, PluginState, PluginStatus, Role};
@@ -102,8 +103,10 @@ impl Inner {
             return Err(SaveError::NotAsked { plugin: id.clone() });
         }
         let options = &self.options;
-        let handover =
-            Arc::new(Handover::new(slot, true, options.drain_limit, options.max_state, false));
+        let limits = options.handover_limits();
+        let deadline = options.activation_deadline.saturating_add(limits.drain.min(limits.pause));
+        let deadline = Deadline::new(deadline);
+        let handover = Arc::new(Handover::new(slot, true, limits, deadline.clone(), false));
         let footprint = serving.footprint().ok_or_else(not_active)?;
         let work = {
             let handover = handover.clone();
@@ -114,8 +117,7 @@ impl Inner {
                 saved
             }
         };
-        let deadline = options.activation_deadline.saturating_add(options.drain_limit);
-        let saved = on_thread(id, &footprint, deadline, work, || handover.give_up())
+        let saved = on_thread(id, &footprint, &deadline, work, || handover.give_up())
             .map_err(|_| HandoverError::GivenUp)
             .and_then(|saved| saved)
             .map_err(|error| SaveError::State { plugin: id.clone(), error })?;
