@@ -123,6 +123,8 @@ struct Leaving {
     since: Instant,
     /// Whether it was told that it cannot end.
     told: bool,
+    /// Whether nothing has its state: it served when the host was stopped.
+    saves: bool,
 }
 
 impl Host {
@@ -197,7 +199,8 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// When there is no such plugin or command, or the plugin said no.
+    /// When there is no such plugin or command, the plugin said no, or the host was
+    /// stopped.
     pub fn call(&self, plugin: &str, command: &str, arguments: Value) -> Result<Value, CallError> {
         self.call_json(plugin, command, &arguments.to_string())
     }
@@ -410,7 +413,8 @@ impl Host {
 
     /// Ends all plugins. Calls that come later are refused. Waits for those that
     /// are running up to the drain limit, for all plugins at the same time; one
-    /// that is still busy then is left as it is, with its library mapped.
+    /// that is still busy then takes no more calls either, and is ended when
+    /// nobody uses it any more, as long as there is a clone of the host.
     pub fn stop(&self) -> Vec<Result<Unloaded, UnloadError>> {
         let _changing = self.inner().change();
         self.inner().stop()

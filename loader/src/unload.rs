@@ -123,6 +123,21 @@ pub enum UnloadError {
         /// The time that they had.
         limit: Duration,
     },
+    /// So it was when the host was stopped. It takes no more calls, and ends when
+    /// nobody uses it any more.
+    #[error(
+        "the plugin `{plugin}` is still in use {limit:?} after the host was stopped; it takes no \
+         more calls, and was not ended: {}",
+        list(.holders)
+    )]
+    Left {
+        /// The plugin.
+        plugin: PluginId,
+        /// Who uses it.
+        holders: Vec<Holder>,
+        /// The time that they had.
+        limit: Duration,
+    },
 }
 
 impl Explain for UnloadError {
@@ -130,6 +145,7 @@ impl Explain for UnloadError {
         match self {
             Self::NotActive { .. } => "PB0801",
             Self::Busy { .. } => "PB0802",
+            Self::Left { .. } => "PB0803",
         }
     }
 
@@ -137,6 +153,10 @@ impl Explain for UnloadError {
         match self {
             Self::NotActive { .. } => "see what is active: host-app list".into(),
             Self::Busy { .. } => "wait for its calls to end, and try again".into(),
+            Self::Left { .. } => {
+                "keep the host until they have ended: its state is saved then, else it is lost"
+                    .into()
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
-//! A host that is ended by the end of a thread, or of the process: nobody waits
-//! for the thread that waits for the host.
+//! The end of a host: after a stop nothing serves, also what was busy; and a host
+//! may be ended by the end of a thread, or of the process, where nobody waits for
+//! the thread that waits for the host.
 
 use std::cell::RefCell;
 use std::env;
@@ -10,13 +11,14 @@ use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use plugbay_loader::{Host, Pin};
-use plugbay_tests::{Folder, Turncoat, build, mapped_below, until};
+use plugbay_loader::{Explain, Happening, Host, HostBuilder, Pin, PluginState, Role, WatchOptions};
+use plugbay_tests::{Folder, Turncoat, build, mapped_below, next, until, with_embedded};
 use serde_json::json;
 
 const ID: &str = "residue";
 /// Half of what a library's threads are waited for.
 const SOON: Duration = Duration::from_secs(1);
+const SHORT: Duration = Duration::from_millis(300);
 
 /// A host whose plugin leaves things on each thread that calls it.
 fn serving() -> (Host, Folder) {
@@ -32,6 +34,61 @@ fn call(host: &Host) {
         host.call(ID, command, json!(null)).unwrap();
     }
     host.call(ID, "locals", json!("here")).unwrap();
+}
+
+/// It served on once, and was never ended.
+#[test]
+fn after_a_stop_nothing_serves_that_was_busy_and_its_state_is_kept() {
+    let library = fs::read(build("plugbay-fixture-turncoat")).unwrap();
+    let persistent = with_embedded(&library, |embedded| embedded.manifest.state_persist = true);
+    let bed = Turncoat::of(persistent, "1 ok ok ok", |host| host.drain_limit(SHORT));
+    bed.count();
+    let plugin = bed.plugin(Turncoat::ID).unwrap();
+    let (call, gate) = bed.begin_call("sleeper");
+    let events = bed.events();
+    let error = bed.stop().pop().unwrap().unwrap_err();
+    assert_eq!(error.code(), "PB0803");
+    assert!(error.to_string().contains("`wait` on thread sleeper ("), "{error}");
+    assert_eq!(plugin.enter().unwrap_err().code(), "PB0904");
+    assert_eq!(plugin.hold().unwrap_err().code(), "PB0904");
+    assert_eq!(plugin.call("count", json!({})).unwrap_err().code(), "PB0904");
+    assert_eq!(bed.call(Turncoat::ID, "count", json!({})).unwrap_err().code(), "PB0904");
+    assert!(!bed.set_log_level(Turncoat::ID, log::LevelFilter::Off));
+    let status = bed.plugins().remove(0);
+    assert_eq!((status.state, status.calls), (PluginState::Retiring, 1));
+    assert_eq!((bed.in_role(Role::Leaving), bed.mapped()), (vec![1], 1));
+    // The call ends where it began, and the plugin with it.
+    fs::write(gate, "").unwrap();
+    assert_eq!(call.join().unwrap().unwrap(), json!("1"));
+    next(&events, |happening| matches!(happening, Happening::InUse { generation: 1, .. }));
+    let told = next(&events, |happening| !matches!(happening, Happening::InUse { .. })).happening;
+    assert!(matches!(told, Happening::Unloaded { state_kept: true, .. }), "{told:?}");
+    let told = next(&events, |_| true).happening;
+    let Happening::Retired { pinned: None, failures, .. } = told else { panic!("{told:?}") };
+    assert!(failures.is_empty(), "{failures:?}");
+    assert_eq!((bed.plugins()[0].state, bed.mapped()), (PluginState::Unloaded, 0));
+    let folder = bed.end();
+    let (host, _) = folder.start();
+    assert_eq!(host.call(Turncoat::ID, "get", json!({})).unwrap(), json!(1));
+}
+
+/// A file that waited for the plugin was loaded once, by a host that was stopped.
+#[test]
+fn after_a_stop_nothing_is_loaded() {
+    let watch = |host: HostBuilder| host.drain_limit(SHORT).watch(WatchOptions::default());
+    let bed = Turncoat::serving("1 ok ok ok", watch);
+    let (call, gate) = bed.begin_call("sleeper");
+    let events = bed.events();
+    bed.put("1.1.0", "2 ok ok ok");
+    next(&events, |happening| matches!(happening, Happening::Kept { .. }));
+    bed.stop();
+    fs::write(gate, "").unwrap();
+    call.join().unwrap().unwrap();
+    next(&events, |happening| matches!(happening, Happening::Retired { .. }));
+    // What its thread does then, it has done when the host is gone.
+    drop(bed.end());
+    let told: Vec<_> = events.map(|event| event.happening).collect();
+    assert!(told.is_empty(), "{told:?}");
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

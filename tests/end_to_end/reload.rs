@@ -298,7 +298,7 @@ fn a_host_ends_while_a_save_hangs() {
     bed.put("1.1.0", "2 ok ok ok");
     assert_eq!(bed.refused(), "PB1104");
     let ended = bed.stop();
-    assert_eq!(ended.into_iter().next().unwrap().unwrap_err().code(), "PB0802");
+    assert_eq!(ended.into_iter().next().unwrap().unwrap_err().code(), "PB0803");
     let data = bed.data();
     let folder = bed.end();
     // Its thread comes back into memory that is still there.

@@ -268,7 +268,7 @@ fn a_stopped_host_takes_no_calls() {
     let serving = serving(FIXTURE, json!({}));
     let outcomes = serving.stop();
     assert_eq!(outcomes.len(), 1);
-    assert_eq!(serving.call("misbehave", "echo", json!(1)).unwrap_err().code(), "PB0702");
+    assert_eq!(serving.call("misbehave", "echo", json!(1)).unwrap_err().code(), "PB0904");
     assert_eq!(serving.start().unwrap_err().code(), "PB0904");
     assert_eq!(serving.load("misbehave").unwrap_err().code(), "PB0904");
 }

@@ -229,7 +229,12 @@ impl Inner {
     pub(super) fn stop(&self) -> Vec<Result<Unloaded, UnloadError>> {
         self.stopped.store(true, Ordering::Release);
         self.unwatch();
-        let ids: Vec<_> = self.known.lock().plugins.keys().cloned().collect();
+        let ids: Vec<_> = {
+            let mut known = self.known.lock();
+            known.to_remove.clear();
+            known.to_take.clear();
+            known.plugins.keys().cloned().collect()
+        };
         // All at once, so that the slow ones wait together.
         thread::scope(|scope| {
             let ends: Vec<_> = ids
@@ -287,6 +292,9 @@ impl Inner {
 
     /// Why a call found nobody.
     pub(super) fn why_not(&self, id: &str) -> CallError {
+        if let Err(error) = self.running() {
+            return error.into();
+        }
         let known = self.known.lock();
         if let Some((plugin, record)) = known.plugins.get_key_value(id) {
             let state = match record.state {

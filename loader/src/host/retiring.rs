@@ -16,7 +16,7 @@ use crate::on_thread::{Deadline, on_thread};
 use crate::persist::SaveError;
 use crate::records::Holder;
 use crate::report::{GenerationStatus, PluginState, PluginStatus, Role};
-use crate::slot::{Drained, drain, holders_of};
+use crate::slot::{Drained, Slot, drain, holders_of};
 use crate::unload::{self, Retired, UnloadError, Unloaded};
 
 /// How long a replaced generation's last calls are waited for at once, before
@@ -43,6 +43,10 @@ impl Inner {
         let begin = Instant::now();
         let drained = match drain(active, limit) {
             Ok(drained) => drained,
+            Err(holders) if self.running().is_err() => {
+                self.end_later(&slot, &id, &holders);
+                return Err(UnloadError::Left { plugin: id, holders, limit });
+            }
             Err(holders) => {
                 slot.reopen();
                 return Err(UnloadError::Busy { plugin: id, holders, limit });
@@ -80,6 +84,22 @@ impl Inner {
         self.tell_retired(&id, retired, times);
         self.end_what_left(&id);
         Ok(unloaded)
+    }
+
+    /// The host is stopped, and somebody still uses this one: no call comes to it
+    /// any more, and it is ended when nobody does.
+    fn end_later(&self, slot: &Slot, id: &PluginId, holders: &[Holder]) {
+        let Some(active) = slot.close() else { return };
+        let generation = active.generation;
+        if let Some(record) = self.known.lock().plugins.get_mut(id) {
+            record.state = PluginState::Retiring;
+            let since = Instant::now();
+            // That it is in use is told here.
+            record.leaving.push(Leaving { active, since, told: true, saves: true });
+        }
+        let (plugin, holders) = (id.clone(), holders.to_vec());
+        self.chronicle.tell(Happening::InUse { plugin, generation, holders });
+        self.keep(Wish::Look);
     }
 
     /// Keeps a state on disk, for plugins that ask for that. Says why it could not.
@@ -193,7 +213,12 @@ impl Inner {
         // It is listed until it has ended.
         if let Some(record) = self.known.lock().plugins.get_mut(id) {
             let since = Instant::now();
-            record.leaving.push(Leaving { active: active.clone(), since, told: false });
+            record.leaving.push(Leaving {
+                active: active.clone(),
+                since,
+                told: false,
+                saves: false,
+            });
         }
         if let Err(_holders) = self.try_to_end(&active, AT_ONCE.min(self.options.drain_limit)) {
             self.keep(Wish::Look);
@@ -206,12 +231,29 @@ impl Inner {
         let begin = Instant::now();
         let drained = drain(active.clone(), limit)?;
         let mut times = Times { drain: Some(begin.elapsed()), ..Times::default() };
-        let retired = self.retire(drained, false, &mut times);
+        let saves =
+            self.known.lock().plugins.get(id).is_some_and(|record| {
+                record.leaving.iter().any(|one| one.saves && is_it(one, active))
+            });
+        let mut retired = self.retire(drained, saves, &mut times);
+        if retired.saved {
+            retired.failures.extend(self.persist(active, retired.state.as_ref()));
+        }
         if let Some(record) = self.known.lock().plugins.get_mut(id) {
-            let mut gone = record.leaving.extract_if(.., |one| Arc::ptr_eq(&one.active, active));
+            let mut gone = record.leaving.extract_if(.., |one| is_it(one, active));
             times.drain = gone
                 .next()
                 .map(|one| one.since.elapsed().saturating_sub(times.unload.unwrap_or_default()));
+            drop(gone);
+            if saves {
+                record.state = PluginState::Unloaded;
+                record.saved.clone_from(&retired.state);
+            }
+        }
+        if saves {
+            let (plugin, generation, cause) = (id.clone(), active.generation, Cause::Request);
+            let state_kept = retired.state.is_some();
+            self.chronicle.tell(Happening::Unloaded { plugin, generation, cause, state_kept });
         }
         self.tell_retired(id, retired, times);
         Ok(())
@@ -307,8 +349,11 @@ impl Inner {
         for active in leaving {
             self.try_again(&active);
         }
-        self.remove_those_in_use();
-        self.take_those_in_use();
+        // Nothing is to begin in a host that was stopped.
+        if self.running().is_ok() {
+            self.remove_those_in_use();
+            self.take_those_in_use();
+        }
         let known = self.known.lock();
         let next = |record: &Record| {
             let until = record.previous.as_ref().map(|previous| previous.until);
@@ -369,4 +414,8 @@ impl Inner {
             .chain(record.leaving.iter().map(|left| status(&left.active, Role::Leaving)))
             .collect()
     }
+}
+
+fn is_it(leaving: &Leaving, active: &Arc<Active>) -> bool {
+    Arc::ptr_eq(&leaving.active, active)
 }
