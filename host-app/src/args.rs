@@ -291,7 +291,7 @@ pub struct Alone {
 pub enum Quarantine {
     /// List what is held back
     ///
-    /// With --json: {"quarantined":[{"hash","id","path","reason","since"}]}.
+    /// With --json: {"quarantined":[{"hash","id","path","reason","since","kept"}]}.
     List,
     /// Let libraries be tried again
     ///

@@ -285,7 +285,7 @@ impl Host {
         let inner = self.inner();
         let _changing = inner.change();
         inner.running()?;
-        inner.roll_back(&id, Cause::Rollback, "somebody went back to the version before")
+        inner.roll_back(&id, Cause::Rollback)
     }
 
     /// Saves the state of a plugin that serves, and keeps it on disk, so that a

@@ -72,6 +72,11 @@ impl Explain for ProbeError {
 
     fn hint(&self) -> String {
         match self {
+            Self::Quarantined(entry) | Self::StillQuarantined(entry) if !entry.kept => {
+                "mend the plugin (a changed file is tried anew), and make room in the cache \
+                 folder or see who may write to it"
+                    .into()
+            }
             Self::Quarantined(entry) | Self::StillQuarantined(entry) => format!(
                 "mend the plugin (a changed file is tried anew), or let this one try again with: \
                  host-app quarantine clear {}",
@@ -163,12 +168,7 @@ impl Prober {
             ),
         };
         let id = verified.manifest().id.as_str();
-        match self.verdicts.quarantine(&hash, id, verified.path(), reason.clone()) {
-            Ok(entry) => Err(ProbeError::Quarantined(entry)),
-            Err(error) => Err(ProbeError::Worker {
-                said: format!("{reason}; and that cannot be kept: {error}"),
-            }),
-        }
+        Err(ProbeError::Quarantined(self.verdicts.quarantine(&hash, id, verified.path(), reason)))
     }
 
     fn ask(&self, program: &Path, library: &Path) -> Result<Answer, ProbeError> {

@@ -151,6 +151,7 @@ mod tests {
             path: String::new(),
             reason: String::new(),
             since: 0,
+            kept: true,
         }
     }
 

@@ -162,8 +162,18 @@ impl Inner {
         match self.try_replace(resolved, &about, old, &mut times) {
             Ok((active, measured, saved)) => {
                 let stateful = is_stateful(old);
+                // After a way back: it came from the file that is kept, which a
+                // host that is started anew needs again, and the one that it
+                // left is not to come back.
+                let may_come_back = !matches!(cause, Cause::Rollback | Cause::Trouble(_));
                 // What is on disk from before is not replaced by nothing.
-                let note = if stateful { self.persist(&active, saved.as_ref()) } else { None };
+                let mut notes = Vec::new();
+                if stateful {
+                    notes.extend(self.persist(&active, saved.as_ref()));
+                }
+                if !may_come_back {
+                    notes.extend(self.not_again(old, cause));
+                }
                 let reloaded = Reloaded {
                     plugin: about.manifest.id.clone(),
                     from: old.about.manifest.version.clone(),
@@ -175,12 +185,8 @@ impl Inner {
                     times,
                     calls_waited: measured.waited,
                     state_bytes: stateful.then_some(measured.bytes as u64),
-                    note,
+                    note: joined(notes),
                 };
-                // After a way back: it came from the file that is kept, which a
-                // host that is started anew needs again, and the one that it
-                // left is not to come back.
-                let may_come_back = !matches!(cause, Cause::Rollback | Cause::Trouble(_));
                 if may_come_back {
                     self.keep_file(old);
                 }
@@ -255,12 +261,7 @@ impl Inner {
     }
 
     /// Goes back to the generation before.
-    pub(super) fn roll_back(
-        &self,
-        id: &PluginId,
-        cause: Cause,
-        reason: &str,
-    ) -> Result<Reloaded, RollbackError> {
+    pub(super) fn roll_back(&self, id: &PluginId, cause: Cause) -> Result<Reloaded, RollbackError> {
         let Some(current) = self.serving(id) else {
             return Err(RollbackError::NotActive { plugin: id.clone() });
         };
@@ -275,9 +276,11 @@ impl Inner {
         });
         let kept = self.kept_file(id).filter(|path| hash_in(path) != Some(current.about.hash));
         let file = kept.or(its_copy);
-        let outcome = match (&idle, file) {
+        match (&idle, file) {
             // Nothing to hand over: the one that waits can go on at once.
-            (Some(idle), _) if !is_stateful(&current) => Ok(self.swap_back(&current, idle, &cause)),
+            (Some(idle), _) if !is_stateful(&current) => {
+                Ok(self.swap_back(&current, idle, &cause, None))
+            }
             (idle, Some(file)) => match (self.load_earlier(file, &current, &cause), idle) {
                 (Ok(reloaded), idle) => {
                     // The new generation has the state; the one that waits has not.
@@ -292,27 +295,43 @@ impl Inner {
                     Err(RollbackError::Refused(refusal))
                 }
                 (Err(refusal), Some(idle)) => {
-                    let mut reloaded = self.swap_back(&current, idle, &cause);
                     let note = format!("with the state that it had, as {}", refusal.reason());
-                    reloaded.note = Some(note);
-                    Ok(reloaded)
+                    Ok(self.swap_back(&current, idle, &cause, Some(note)))
                 }
                 (Err(refusal), None) => Err(RollbackError::Refused(refusal)),
             },
-            (Some(idle), None) => Ok(self.swap_back(&current, idle, &cause)),
+            (Some(idle), None) => Ok(self.swap_back(&current, idle, &cause, None)),
             (None, None) => Err(RollbackError::NothingBefore { plugin: id.clone() }),
-        }?;
-        // It is known what it does now; only other bytes are worth a try.
-        let (hash, path) = (current.about.hash, current.about.path.as_path());
-        let reason = format!("{ROLLED_BACK}{reason}");
-        if let Err(error) = self.verdicts.quarantine(&hash, id.as_str(), path, reason) {
-            log::warn!("{id}: that it was rolled back cannot be kept: {error}");
         }
-        Ok(outcome)
+    }
+
+    /// It is known what a generation does that was left for the one before: only
+    /// other bytes are worth a try. What should be known of that.
+    fn not_again(&self, left: &Active, cause: &Cause) -> Option<String> {
+        let why = match cause {
+            Cause::Trouble(why) => why,
+            _ => "somebody went back to the version before",
+        };
+        let Loadable { manifest, hash, path, .. } = &*left.about;
+        let reason = format!("{ROLLED_BACK}{why}");
+        let entry = self.verdicts.quarantine(hash, manifest.id.as_str(), path, reason);
+        (!entry.kept).then(|| {
+            format!(
+                "version {} is held back until this host ends, and not for the next one: that \
+                 cannot be kept on disk",
+                manifest.version
+            )
+        })
     }
 
     /// The one that waits serves again, and the other one ends.
-    fn swap_back(&self, current: &Arc<Active>, idle: &Arc<Active>, cause: &Cause) -> Reloaded {
+    fn swap_back(
+        &self,
+        current: &Arc<Active>,
+        idle: &Arc<Active>,
+        cause: &Cause,
+        note: Option<String>,
+    ) -> Reloaded {
         let begin = Instant::now();
         let id = &idle.about.manifest.id;
         if let Some(slot) = self.table.load().get(id) {
@@ -330,7 +349,7 @@ impl Inner {
             times,
             calls_waited: 0,
             state_bytes: None,
-            note: None,
+            note: joined(note.into_iter().chain(self.not_again(current, cause)).collect()),
         };
         if let Some(record) = self.known.lock().plugins.get_mut(id) {
             record.serves(idle);
@@ -379,7 +398,7 @@ impl Inner {
         if !serves || self.running().is_err() {
             return;
         }
-        if let Err(error) = self.roll_back(id, Cause::Trouble(reason.clone()), &reason) {
+        if let Err(error) = self.roll_back(id, Cause::Trouble(reason.clone())) {
             log::warn!("{id} is in trouble ({reason}), and there is no way back: {error}");
         }
     }
@@ -445,6 +464,11 @@ impl Inner {
 /// Whether it failed because calls did not end in time.
 pub(super) fn is_in_use(refusal: &Refusal) -> bool {
     matches!(refusal.error, Error::Reload(ReloadError::Handover(HandoverError::Busy { .. })))
+}
+
+/// In one line.
+fn joined(notes: Vec<String>) -> Option<String> {
+    (!notes.is_empty()).then(|| notes.join("; "))
 }
 
 /// Whether a generation has a state to hand over.
