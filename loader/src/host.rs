@@ -137,7 +137,7 @@ impl Host {
         // The first time it is asked for takes milliseconds, which is not to be
         // while calls wait.
         let _ = platform::has_membarrier();
-        let verdicts = Verdicts::in_cache(&options.cache_dir);
+        let verdicts = Verdicts::in_cache(&options.cache_dir).of_host(&options.name);
         let prober = Prober::new(
             options.probe,
             options.worker.clone(),
@@ -146,7 +146,7 @@ impl Host {
         );
         let disabled = options.disabled.iter().filter_map(|id| id.parse().ok()).collect();
         let (wishes, waiting) = unbounded();
-        let persisted = Persisted::below(&options.data_dir);
+        let persisted = Persisted::below(&options.data_dir, options.earlier_data.as_deref());
         let inner = Arc::new_cyclic(|host| Inner {
             options,
             persisted,

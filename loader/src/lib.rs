@@ -38,6 +38,7 @@ mod image;
 mod keeper;
 mod link;
 mod load;
+mod naming;
 mod on_thread;
 mod parallel;
 mod persist;

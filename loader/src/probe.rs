@@ -37,10 +37,10 @@ pub enum Probe {
 pub enum ProbeError {
     /// Loading it ended the child process.
     #[error("{}; it is quarantined now", shown_word(&.0.reason))]
-    Quarantined(QuarantineEntry),
+    Quarantined(Box<QuarantineEntry>),
     /// It did so before.
     #[error("it is quarantined: {}", shown_word(&.0.reason))]
-    StillQuarantined(QuarantineEntry),
+    StillQuarantined(Box<QuarantineEntry>),
     /// The child process was refused by the system or the ABI, like this one
     /// would be.
     #[error(transparent)]
@@ -129,7 +129,9 @@ impl Prober {
         // A quarantine holds even where nothing is tried.
         match self.verdicts.get(&hash) {
             Some(Verdict::Survived) => return Ok(Probed(())),
-            Some(Verdict::Quarantined(entry)) => return Err(ProbeError::StillQuarantined(entry)),
+            Some(Verdict::Quarantined(entry)) => {
+                return Err(ProbeError::StillQuarantined(Box::new(entry)));
+            }
             None => {}
         }
         let program = match self.mode {
@@ -168,7 +170,8 @@ impl Prober {
             ),
         };
         let id = verified.manifest().id.as_str();
-        Err(ProbeError::Quarantined(self.verdicts.quarantine(&hash, id, verified.path(), reason)))
+        let entry = self.verdicts.crashed_with(&hash, id, verified.path(), reason);
+        Err(ProbeError::Quarantined(Box::new(entry)))
     }
 
     fn ask(&self, program: &Path, library: &Path) -> Result<Answer, ProbeError> {

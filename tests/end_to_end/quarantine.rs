@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use plugbay_loader::{Cause, Explain, Happening, WatchOptions};
+use plugbay_loader::{Cause, Explain, Happening, Host, Verdicts, WatchOptions};
 use plugbay_tests::{Folder, Turncoat, build, misdeed, next, reloaded};
+use serde_json::json;
 
 const ID: &str = Turncoat::ID;
 
@@ -21,7 +22,7 @@ fn a_rollback_holds_although_the_disk_does_not_take_it() {
     let events = bed.events();
     let path = bed.put("1.1.0", "2 ok ok ok");
     next(&events, |happening| matches!(happening, Happening::Reloaded(_)));
-    refuse(&bed.folder, "verdicts");
+    refuse(&bed.folder, "hosts");
     let told = bed.rollback(ID).unwrap();
     let note = told.note.unwrap();
     assert!(note.contains("version 1.1.0 is held back until this host ends"), "{note}");
@@ -42,7 +43,7 @@ fn a_rollback_holds_although_the_disk_does_not_take_it() {
     let entry = bed.verdicts().quarantined().unwrap().remove(0);
     assert!(!entry.kept && entry.id == ID, "{entry:?}");
     assert!(bed.verdicts().release(&entry).unwrap());
-    fs::remove_file(bed.folder.beside("cache/verdicts")).unwrap();
+    fs::remove_file(bed.folder.beside("cache/hosts")).unwrap();
     assert!(bed.verdicts().quarantined().unwrap().is_empty());
     reloaded(bed.reload(ID));
     assert_eq!(bed.number(), "2");
@@ -61,4 +62,49 @@ fn a_crash_is_not_tried_again_although_the_disk_does_not_take_that() {
     assert_eq!(codes, ["PB0401", "PB0402", "PB0402"]);
     let said = host.refused()[0].to_string();
     assert!(said.contains("SIGSEGV") && said.contains("this holds until the host ends"), "{said}");
+}
+
+/// It was theirs once, too.
+#[test]
+fn a_rollback_is_not_that_of_another_program() {
+    let bed = Turncoat::serving("1 ok ok ok", |host| host.name("one"));
+    bed.replace("1.1.0", "2 ok ok ok");
+    bed.rollback(ID).unwrap();
+    let number = |host: &Host| host.call(ID, "number", json!({})).unwrap();
+    let host = |name: &str| bed.folder.host().name(name).build().unwrap();
+    let other = host("other");
+    assert!(other.start().unwrap().refused.is_empty());
+    assert_eq!(number(&other), json!("2"));
+    assert!(other.verdicts().quarantined().unwrap().is_empty());
+    // And what it has kept for its own way back is no way back for this one.
+    assert_eq!(other.rollback(ID).unwrap_err().code(), "PB1107");
+    // A host that is started anew goes by what it decided before.
+    let again = host("one");
+    assert_eq!(again.start().unwrap().refused[0].error.code(), "PB0402");
+    assert_eq!(number(&again), json!("1"));
+    let all = Verdicts::in_cache(&bed.folder.beside("cache")).quarantined().unwrap();
+    let hosts: Vec<_> = all.iter().map(|entry| entry.host.as_deref()).collect();
+    assert_eq!(hosts, [Some("one")]);
+    assert!(again.verdicts().release(&all[0]).unwrap());
+    reloaded(again.reload(ID));
+    assert_eq!(number(&again), json!("2"));
+}
+
+/// That is about the bytes.
+#[test]
+fn a_crash_is_every_programs() {
+    let folder = Folder::new();
+    let library = fs::read(build("plugbay-fixture-misbehave")).unwrap();
+    folder.write("misbehave.so", misdeed(&library, "crash"));
+    for (name, code) in [("one", "PB0401"), ("other", "PB0402"), ("one", "PB0402")] {
+        let report = folder.host().name(name).build().unwrap().start().unwrap();
+        assert_eq!(report.refused[0].error.code(), code);
+    }
+}
+
+#[test]
+fn a_name_is_one_for_a_folder() {
+    for name in ["", "..", "a/b", "-"] {
+        assert_eq!(Host::builder().name(name).build().unwrap_err().code(), "PB0908");
+    }
 }

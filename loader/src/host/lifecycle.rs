@@ -236,7 +236,7 @@ impl Inner {
             known.plugins.keys().cloned().collect()
         };
         // All at once, so that the slow ones wait together.
-        thread::scope(|scope| {
+        let ended = thread::scope(|scope| {
             let ends: Vec<_> = ids
                 .iter()
                 .map(|id| {
@@ -257,7 +257,13 @@ impl Inner {
                     Err(ended) => ended,
                 })
                 .collect()
-        })
+        });
+        let known = self.known.lock();
+        let still_to_save =
+            known.plugins.iter().filter(|(_, record)| record.leaving.iter().any(|one| one.saves));
+        let ids: Vec<_> = still_to_save.map(|(id, _)| id.clone()).collect();
+        self.persisted.release_all_but(&ids);
+        ended
     }
 
     /// The last clone of the host is gone.

@@ -16,6 +16,7 @@ use crate::error::{Error, Explain};
 use crate::events::{Cause, Happening, Reloaded, Times};
 use crate::handover::{Handover, HandoverError, Measured};
 use crate::link::StateSource;
+use crate::naming;
 use crate::on_thread::Deadline;
 use crate::platform;
 use crate::probe::ProbeError;
@@ -23,9 +24,6 @@ use crate::reload::{LookedAt, Outcome, ReloadError, RollbackError};
 use crate::report::{Loadable, PluginState, Refusal};
 use crate::resolve::{Resolved, resolve};
 use crate::verify::{Verified, verify};
-
-/// What the quarantine says of content that was left for the version before.
-const ROLLED_BACK: &str = "it was rolled back: ";
 
 impl Inner {
     /// Looks for the file of a plugin, and lets it take over.
@@ -313,8 +311,8 @@ impl Inner {
             _ => "somebody went back to the version before",
         };
         let Loadable { manifest, hash, path, .. } = &*left.about;
-        let reason = format!("{ROLLED_BACK}{why}");
-        let entry = self.verdicts.quarantine(hash, manifest.id.as_str(), path, reason);
+        let reason = format!("it was rolled back: {why}");
+        let entry = self.verdicts.went_back_from(hash, manifest.id.as_str(), path, reason);
         (!entry.kept).then(|| {
             format!(
                 "version {} is held back until this host ends, and not for the next one: that \
@@ -408,9 +406,7 @@ impl Inner {
     pub(super) fn bring_back(&self, refused: &[Arc<Refusal>]) {
         // Not one that crashed: what lies there is not what served before it.
         let rolled_back = refused.iter().filter(|refusal| match &refusal.error {
-            Error::Probe(ProbeError::StillQuarantined(entry)) => {
-                entry.reason.starts_with(ROLLED_BACK)
-            }
+            Error::Probe(ProbeError::StillQuarantined(entry)) => entry.host.is_some(),
             _ => false,
         });
         let ids: Vec<_> = rolled_back
@@ -457,7 +453,8 @@ impl Inner {
     }
 
     fn earlier(&self, id: &PluginId) -> PathBuf {
-        self.options.cache_dir.join("earlier").join(id.as_str())
+        let own = naming::hosts_in(&self.options.cache_dir).join(&self.options.name);
+        own.join("earlier").join(id.as_str())
     }
 }
 
