@@ -1,8 +1,11 @@
+mod tidy;
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
@@ -11,8 +14,15 @@ use serde::{Deserialize, Serialize};
 use crate::naming;
 use crate::platform;
 
+/// Below the folder of one version: libraries that a child process survived.
+const SURVIVED: &str = "survived";
+/// And those that it did not.
+const QUARANTINED: &str = "quarantined";
 /// Below a host's own cache folder: what it went back from.
 const ROLLED_BACK: &str = "rolled-back";
+
+/// After how many new verdicts a host looks whether there are too many.
+const SELDOM: u32 = 64;
 
 /// How a library fared when it was first loaded in a child process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +68,8 @@ fn yes() -> bool {
 /// did not survive being loaded is about its bytes and holds for all of them; that a
 /// host went back from it is that host's decision.
 ///
-/// They are a cache: without them every file is tried again. Those of child
+/// They are a cache: without them every file is tried again, and of each kind the
+/// latest 10,000 are kept. Those of child
 /// processes hold for one version of interface and loader.
 #[derive(Debug, Clone)]
 pub struct Verdicts {
@@ -69,6 +80,8 @@ pub struct Verdicts {
     host: Option<String>,
     /// What the disk did not take. Of one host, as its clones are.
     held: Arc<Mutex<HashMap<blake3::Hash, QuarantineEntry>>>,
+    /// How many were added.
+    added: Arc<AtomicU32>,
 }
 
 impl Verdicts {
@@ -80,6 +93,7 @@ impl Verdicts {
             hosts: naming::hosts_in(cache_dir),
             host: None,
             held: Arc::default(),
+            added: Arc::default(),
         }
     }
 
@@ -111,7 +125,7 @@ impl Verdicts {
     }
 
     pub(crate) fn survived(&self, hash: &blake3::Hash) -> io::Result<()> {
-        put(&self.survivors(), hash, &Verdict::Survived)
+        self.put(&self.survivors(), hash, &Verdict::Survived)
     }
 
     /// Holds a content back from now on that did not survive being loaded: where the
@@ -157,7 +171,7 @@ impl Verdicts {
             host,
             kept: true,
         };
-        if let Err(error) = put(dir, hash, &Verdict::Quarantined(entry.clone())) {
+        if let Err(error) = self.put(dir, hash, &Verdict::Quarantined(entry.clone())) {
             let dir = crate::printable(dir);
             log::error!("{}: its quarantine cannot be kept in {dir}: {error}", entry.id);
             entry.kept = false;
@@ -215,12 +229,27 @@ impl Verdicts {
         }
     }
 
+    fn put(&self, dir: &Path, hash: &blake3::Hash, verdict: &Verdict) -> io::Result<()> {
+        put(dir, hash, verdict)?;
+        // With the first one, and then now and then: a file is not added for each
+        // start, but for each new content.
+        if self.added.fetch_add(1, Ordering::Relaxed).is_multiple_of(SELDOM) {
+            tidy::tidy(&self.survivors(), tidy::MOST);
+            tidy::tidy(&self.crashed(), tidy::MOST);
+            tidy::tidy_other_versions(&self.dir, SURVIVED);
+            if let Some(host) = &self.host {
+                tidy::tidy(&self.rolled_back(host), tidy::MOST);
+            }
+        }
+        Ok(())
+    }
+
     fn survivors(&self) -> PathBuf {
-        self.dir.join("survived")
+        self.dir.join(SURVIVED)
     }
 
     fn crashed(&self) -> PathBuf {
-        self.dir.join("quarantined")
+        self.dir.join(QUARANTINED)
     }
 
     fn rolled_back(&self, host: &str) -> PathBuf {

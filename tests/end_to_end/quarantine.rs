@@ -1,8 +1,10 @@
 //! What is held back by its content: for how long, and for whom.
 
 use std::fs;
+use std::io::Write;
+use std::time::{Duration, SystemTime};
 
-use plugbay_loader::{Cause, Explain, Happening, Host, Verdicts, WatchOptions};
+use plugbay_loader::{Cause, Explain, Happening, Host, Verdict, Verdicts, WatchOptions};
 use plugbay_tests::{Folder, Turncoat, build, misdeed, next, reloaded};
 use serde_json::json;
 
@@ -107,4 +109,37 @@ fn a_name_is_one_for_a_folder() {
     for name in ["", "..", "a/b", "-"] {
         assert_eq!(Host::builder().name(name).build().unwrap_err().code(), "PB0908");
     }
+}
+
+/// The folder grew by a file for each content, for ever.
+#[test]
+fn verdicts_are_kept_up_to_a_number_and_those_that_count_stay() {
+    let folder = Folder::new();
+    folder.put(&build("plugbay-fixture-misbehave"), "misbehave.so");
+    let library = fs::read(build("plugbay-fixture-misbehave")).unwrap();
+    let crashing = misdeed(&library, "crash");
+    let crash = folder.beside("crash.so");
+    fs::write(&crash, &crashing).unwrap();
+    let host = folder.host().build().unwrap();
+    assert_eq!(host.load_file(&crash).unwrap_err().code(), "PB0401");
+    let survived = host.verdicts().dir().join("survived");
+    fs::create_dir_all(&survived).unwrap();
+    let long_ago = SystemTime::now() - Duration::from_secs(1000);
+    for number in 0..10_100_u32 {
+        let name = format!("{}.json", blake3::hash(&number.to_le_bytes()).to_hex());
+        let mut file = fs::File::create(survived.join(name)).unwrap();
+        file.write_all(br#"{"verdict":"survived"}"#).unwrap();
+        file.set_modified(long_ago).unwrap();
+    }
+    // Another host, as this one has looked.
+    drop(host);
+    let (host, report) = folder.start();
+    assert!(report.refused.is_empty(), "{}", report.refused[0]);
+    let left = fs::read_dir(&survived).unwrap().count();
+    assert_eq!(left, 9_000);
+    assert_eq!(host.verdicts().get(&blake3::hash(&library)), Some(Verdict::Survived));
+    assert_eq!(
+        host.verdicts().quarantined().unwrap()[0].hash,
+        blake3::hash(&crashing).to_hex().as_str()
+    );
 }
