@@ -357,11 +357,12 @@ impl Host {
     }
 
     /// Ends a plugin, as [`unload`](Host::unload), and holds it back, whatever
-    /// is started, until [`enable`](Host::enable) or the end of this host.
+    /// is started, until [`enable`](Host::enable) or the end of this host. So also
+    /// one that was refused: a good file of it is not loaded then.
     ///
     /// # Errors
     ///
-    /// As `unload`.
+    /// As `unload`, but one that does not serve is no error where it is known.
     pub fn disable(&self, id: &str) -> Result<Unloaded, UnloadError> {
         let _changing = self.inner().change();
         self.inner().unload(id, PluginState::Disabled, &Cause::Request)
@@ -372,9 +373,13 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// As [`load`](Host::load).
+    /// As [`load`](Host::load); the plugin is not held back any more then either.
     pub fn enable(&self, id: &str) -> Result<PluginStatus, LoadPluginError> {
-        self.load(id)
+        let id: PluginId = id.parse()?;
+        let _changing = self.inner().change();
+        self.inner().running()?;
+        self.inner().no_longer_held_back(&id);
+        self.inner().load(&id)
     }
 
     /// What is known of every plugin that serves or has served, by id.

@@ -164,7 +164,31 @@ impl Inner {
             }
             return Ok(unloaded);
         }
-        Err(UnloadError::NotActive { plugin: id.to_owned() })
+        // Refused until now: a file that is good one day is held back then.
+        let mut refused = known.refused.iter().filter_map(|refusal| refusal.plugin.as_ref());
+        let mut ids = known.files.values().chain(refused.by_ref().map(|(id, _)| id));
+        let id = match ids.find(|known| known.as_str() == id) {
+            Some(id) if state == PluginState::Disabled => id.clone(),
+            _ => return Err(UnloadError::NotActive { plugin: id.to_owned() }),
+        };
+        known.disabled.insert(id.clone());
+        Ok(Unloaded {
+            generation: 0,
+            pinned: self.pinned.of(&id).pop().map(|(_, pin)| pin),
+            state_kept: false,
+            failures: Vec::new(),
+            id,
+        })
+    }
+
+    /// Takes a `disable` back, whatever becomes of the plugin then.
+    pub(super) fn no_longer_held_back(&self, id: &PluginId) {
+        let mut known = self.known.lock();
+        known.disabled.remove(id);
+        let record = known.plugins.get_mut(id);
+        if let Some(record) = record.filter(|record| record.state == PluginState::Disabled) {
+            record.state = PluginState::Unloaded;
+        }
     }
 
     /// A generation was replaced: it waits for its probation to end, if it may
