@@ -21,6 +21,7 @@ The config file, with all its keys (relative paths are relative to it):
 
     plugins = [\"/srv/plugins\", \"more\"]     # the first has precedence
     socket = \"/run/user/1000/my.sock\"
+    name = \"host-app\"                     # hosts of one name share their plugins' data
     allow_world_writable = false
     probe = \"if-possible\"                 # or \"required\", \"never\"
     activation_deadline_seconds = 10
@@ -36,6 +37,7 @@ The config file, with all its keys (relative paths are relative to it):
     allowed_troubles = 3                  # panics in that time; one more, and it does
     max_generations = 32                  # of one plugin, in memory
     drain_seconds = 10                    # how long running calls are waited for
+    pause_seconds = 5                     # how long calls wait for a new version and its state
 
     [config.markdown]                     # what the plugin `markdown` is given
     allow_html = false";
@@ -65,6 +67,10 @@ pub struct Common {
     /// The config file [default: $XDG_CONFIG_HOME/plugbay/host.toml]
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
+    /// What the host is called: hosts of one name share the data of their plugins,
+    /// and what they went back from [default: that in the config file, else host-app]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub name: Option<String>,
     /// The running host's socket [default: $XDG_RUNTIME_DIR/plugbay/host.sock]
     #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub socket: Option<PathBuf>,
@@ -290,7 +296,8 @@ pub struct Alone {
 pub enum Quarantine {
     /// List what is held back
     ///
-    /// With --json: {"quarantined":[{"hash","id","path","reason","since"}]}.
+    /// With --json: {"quarantined":[{"hash","id","path","reason","since","host",
+    /// "kept"}]}; `host` is null for what holds for every host.
     List,
     /// Let libraries be tried again
     ///

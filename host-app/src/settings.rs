@@ -29,8 +29,13 @@ use crate::exit::{Exit, Failure};
 /// What the variable is called that names plugins folders.
 pub const PLUGIN_PATH: &str = "PLUGBAY_PLUGIN_PATH";
 
+/// What a host is called where nobody says.
+const OWN_NAME: &str = "host-app";
+
 #[derive(Debug)]
 pub struct Settings {
+    /// What the host is called.
+    pub name: String,
     pub folders: Vec<PathBuf>,
     pub folders_from: Source,
     pub socket: Place,
@@ -82,6 +87,7 @@ struct Environment {
 struct File {
     plugins: Option<Vec<PathBuf>>,
     socket: Option<PathBuf>,
+    name: Option<String>,
     allow_world_writable: bool,
     probe: ProbeWord,
     activation_deadline_seconds: Option<Seconds>,
@@ -171,6 +177,7 @@ impl Settings {
             Ok((id, value))
         });
         Ok(Self {
+            name: common.name.clone().or(file.name).unwrap_or_else(|| OWN_NAME.to_owned()),
             folders,
             folders_from,
             socket,
@@ -198,6 +205,7 @@ impl Settings {
     /// A host as these settings have it.
     pub fn host(&self) -> HostBuilder {
         let mut host = Host::builder()
+            .name(&self.name)
             .version(version())
             .allow_world_writable(self.allow_world_writable)
             .probe(self.probe);
@@ -358,6 +366,16 @@ mod tests {
     }
 
     #[test]
+    fn the_flag_beats_the_file_for_the_name() {
+        let name = |setting: Setting| setting.read().unwrap().0.name;
+        assert_eq!(name(Setting::new("")), "host-app");
+        assert_eq!(name(Setting::new("name = 'staging'")), "staging");
+        let mut setting = Setting::new("name = 'staging'");
+        setting.common.name = Some("flag".into());
+        assert_eq!(name(setting), "flag");
+    }
+
+    #[test]
     fn a_plugins_configuration_becomes_json() {
         let text = "[config.kv]\nlimit = 3\nsince = 2026-01-02\nratio = 0.5\nlist = [true, 'a']\n";
         let (settings, _folder) = Setting::new(text).read().unwrap();
@@ -383,6 +401,7 @@ mod tests {
             ("[watch]\npoll = 3", &["line 2", "unknown field `poll`", "`poll_seconds`"]),
             ("[watch]\npoll_seconds = 0", &["line 2", "no interval"]),
             ("[reload]\nmax_generations = 0", &["line 2", "1 at least"]),
+            ("[reload]\npause_seconds = -1", &["line 2", "seconds"]),
             ("[reload]\ngenerations = 1", &["line 2", "`max_generations`"]),
             ("[config.a]\nx = inf", &["[config.a]", "inf"]),
         ] {

@@ -18,6 +18,7 @@ use crate::settings::Settings;
 pub struct Surveyor {
     options: VerifyOptions,
     facts: HostFacts,
+    name: String,
 }
 
 /// What was found.
@@ -31,7 +32,8 @@ pub struct Survey {
 
 impl Surveyor {
     pub fn new(settings: &Settings) -> Self {
-        Self { options: settings.verify_options(), facts: settings.facts() }
+        let (options, facts) = (settings.verify_options(), settings.facts());
+        Self { options, facts, name: settings.name.clone() }
     }
 
     /// What a host on these folders would run.
@@ -97,7 +99,7 @@ impl Surveyor {
         let copies = cache.join("check");
         let workspace = Workspace::new(&copies)
             .map_err(|source| BuildError::Cache { path: copies.clone(), source })?;
-        let verdicts = Verdicts::in_cache(&cache);
+        let verdicts = Verdicts::in_cache(&cache).of_host(&self.name);
 
         let mut survey = Survey::default();
         for problem in problems {
@@ -129,7 +131,7 @@ impl Surveyor {
             let chosen = resolved.verified();
             if let Some(Verdict::Quarantined(entry)) = verdicts.get(&chosen.hash()) {
                 let plugin = (chosen.manifest().id.clone(), chosen.manifest().version.clone());
-                let error = ProbeError::StillQuarantined(entry);
+                let error = ProbeError::StillQuarantined(Box::new(entry));
                 survey.refuse(Refusal::new(chosen.path().to_owned(), Some(plugin), error.into()));
             }
         }

@@ -108,6 +108,15 @@ fn a_rollback_goes_back_and_nothing_is_behind_the_first() {
     assert_eq!(serving(&home).0, "0.1.0");
     // Known by its bytes.
     home.say(&["reload", "misbehave"]).failed(3, "PB0402");
+    // For hosts of this name alone.
+    let list = |name| home.json(&["quarantine", "list", "--name", name])["quarantined"].clone();
+    assert_eq!(list("host-app")[0]["host"], "host-app");
+    assert_eq!(list("other"), json!([]));
+    home.say(&["quarantine", "clear", "--all", "--name", "other"]).ok();
+    let check = |name| home.command(&["check", "--name", name]).output().unwrap().status.code();
+    assert_eq!((check("other"), check("host-app")), (Some(0), Some(3)));
+    home.say(&["quarantine", "clear", "misbehave"]).ok();
+    home.say(&["reload", "misbehave"]).ok();
 }
 
 #[test]

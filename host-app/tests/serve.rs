@@ -7,9 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
-use plugbay_tests::until;
+use plugbay_tests::{until, with_embedded};
 use serde_json::json;
-use support::{Home, said};
+use support::{Home, fixture, said};
 
 #[test]
 fn run_says_what_is_active_and_what_was_refused_and_why() {
@@ -180,6 +180,22 @@ fn a_second_signal_ends_at_once() {
     let (status, _) = host.wait();
     assert!([Some(130), Some(143)].contains(&status.code()), "{status}");
     caller.wait().unwrap();
+}
+
+#[test]
+fn a_refused_plugin_is_disabled_and_enabled() {
+    let home = Home::new();
+    let library = std::fs::read(fixture()).unwrap();
+    home.replace(&with_embedded(&library, |embedded| {
+        embedded.manifest.host = ">=99".parse().unwrap();
+        embedded.manifest.description.clear();
+    }));
+    let _host = home.run(&["--no-watch"]);
+    let said = home.say(&["disable", "misbehave"]).ok().stdout;
+    assert!(said.starts_with("misbehave 0.1.0 is disabled\n  until this host ends"), "{said}");
+    home.replace(&library);
+    home.say(&["reload", "misbehave"]).failed(3, "PB0305");
+    home.say(&["enable", "misbehave"]).ok();
 }
 
 #[test]

@@ -3,14 +3,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{RecvTimeoutError, bounded};
 use parking_lot::Mutex;
 use plugbay_interface::abi::abi_stable::std_types::RResult;
 use plugbay_interface::abi::{Fault, InstanceBox};
-use plugbay_interface::manifest::PluginId;
 
 use crate::call::fault_of_the_plugin;
 use crate::close::{Closing, Mapped, Pinned};
@@ -18,6 +15,7 @@ use crate::error::{Explain, Failure};
 use crate::footprint::Footprint;
 use crate::link::Link;
 use crate::load::Loaded;
+use crate::on_thread::{Deadline, on_thread};
 use crate::probation::Troubles;
 use crate::records::{Holder, this_thread};
 use crate::report::Loadable;
@@ -243,14 +241,14 @@ impl Taker for InTime {
     }
 }
 
-/// Constructs the plugin on a thread of its own, which has `deadline` for it, and
+/// Constructs the plugin on a thread of its own, until `deadline`, and
 /// gives it to `taker` there. Where it fails, the library is closed: its code has
 /// run, and what that has left is taken back as at the end of one that served.
 pub(crate) fn activate(
     loaded: Loaded,
     about: Arc<Loadable>,
     link: Link,
-    deadline: Duration,
+    deadline: &Arc<Deadline>,
     ending: Ending,
     taker: Arc<dyn Taker>,
 ) -> Result<Arc<Active>, NotActivated> {
@@ -291,8 +289,10 @@ pub(crate) fn activate(
     match on_thread(&id, &footprint, deadline, work, give_up).and_then(|ready| ready) {
         Ok(active) => Ok(active),
         Err(error) => {
+            // Calls that wait for it need not wait for its end.
+            taker.give_up();
             // Nobody has taken the generation, so the library is still there.
-            let closing = Closing::by(ending, begun, deadline);
+            let closing = Closing::by(ending, begun, deadline.limit());
             let mapped = mapped.lock().take();
             let pinned = mapped.and_then(|mapped| mapped.close(&id, generation, closing).err());
             Err(NotActivated { error, pinned })
@@ -314,38 +314,5 @@ fn refusal(fault: Fault) -> ActivateError {
     match failure.panicked {
         true => ActivateError::Panicked { failure },
         false => ActivateError::Failed { failure },
-    }
-}
-
-/// Runs plugin code on a thread of its own, which ends soon after its result.
-/// When the time is over, `give_up` says whether the result is still waited for.
-/// The library is not closed before the thread is gone, as its thread-locals are
-/// the library's.
-pub(crate) fn on_thread<T: Send + 'static>(
-    id: &PluginId,
-    footprint: &Arc<Footprint>,
-    deadline: Duration,
-    work: impl FnOnce() -> T + Send + 'static,
-    give_up: impl FnOnce() -> bool,
-) -> Result<T, ActivateError> {
-    let (sender, receiver) = bounded(1);
-    footprint.starting();
-    let there = footprint.clone();
-    let thread = thread::Builder::new().name(format!("plugin {id}")).spawn(move || {
-        there.started();
-        drop(there);
-        // Nobody may wait any more.
-        let _ = sender.send(work());
-    });
-    if let Err(error) = thread {
-        footprint.not_started();
-        return Err(ActivateError::Thread(error));
-    }
-    match receiver.recv_timeout(deadline) {
-        Err(RecvTimeoutError::Timeout) if !give_up() => {
-            receiver.recv().map_err(|_| ActivateError::Deadline { deadline })
-        }
-        Err(_) => Err(ActivateError::Deadline { deadline }),
-        Ok(result) => Ok(result),
     }
 }

@@ -12,7 +12,9 @@ use semver::Version;
 use serde_json::Value;
 
 use crate::error::{Explain, printable};
+use crate::handover::Limits;
 use crate::host::Host;
+use crate::naming;
 use crate::probe::{Probe, default_worker};
 use crate::report::Progress;
 use crate::snapshot::Workspace;
@@ -24,6 +26,7 @@ use crate::watch::WatchOptions;
 #[must_use]
 pub struct HostBuilder {
     options: Options,
+    name: Option<String>,
     cache_dir: Option<PathBuf>,
     data_dir: Option<PathBuf>,
     ids: Vec<String>,
@@ -43,6 +46,7 @@ pub(crate) struct Options {
     pub(crate) probe_deadline: Duration,
     pub(crate) activation_deadline: Duration,
     pub(crate) drain_limit: Duration,
+    pub(crate) pause_limit: Duration,
     pub(crate) max_state: usize,
     pub(crate) max_generations: usize,
     pub(crate) probation: Duration,
@@ -53,8 +57,17 @@ pub(crate) struct Options {
     pub(crate) backtraces: bool,
     pub(crate) log_levels: BTreeMap<String, LevelFilter>,
     pub(crate) progress: Option<ProgressCallback>,
+    pub(crate) name: String,
     pub(crate) cache_dir: PathBuf,
     pub(crate) data_dir: PathBuf,
+    /// Where states lay before hosts had names.
+    pub(crate) earlier_data: Option<PathBuf>,
+}
+
+impl Options {
+    pub(crate) fn handover_limits(&self) -> Limits {
+        Limits { drain: self.drain_limit, pause: self.pause_limit, max_state: self.max_state }
+    }
 }
 
 /// Why no host could be made.
@@ -64,6 +77,12 @@ pub enum BuildError {
     /// Something that should be a plugin's id is none.
     #[error(transparent)]
     Id(#[from] InvalidPluginId),
+    /// A host's name is the name of a folder.
+    #[error("`{}` is no name for a host", .name.escape_debug())]
+    Name {
+        /// What was given.
+        name: String,
+    },
     /// This user has no home, so there are no default folders.
     #[error("there is no home folder, so cache and data have no place")]
     NoHome,
@@ -90,12 +109,16 @@ impl Explain for BuildError {
             Self::NoHome => "PB0902",
             Self::Cache { .. } => "PB0903",
             Self::DataPath { .. } => "PB0907",
+            Self::Name { .. } => "PB0908",
         }
     }
 
     fn hint(&self) -> String {
         match self {
             Self::Id(_) => "correct the id in the configuration".into(),
+            Self::Name { .. } => "use 1 to 64 of A-Z, a-z, 0-9, `.`, `-` and `_`, a letter or \
+                                  digit first"
+                .into(),
             Self::NoHome => "set HOME, or XDG_CACHE_HOME and XDG_DATA_HOME".into(),
             Self::Cache { .. } => {
                 "make room there, see who may write to it, or name another with XDG_CACHE_HOME"
@@ -135,6 +158,7 @@ impl HostBuilder {
                 probe_deadline: Duration::from_secs(10),
                 activation_deadline: Duration::from_secs(10),
                 drain_limit: Duration::from_secs(10),
+                pause_limit: Duration::from_secs(5),
                 max_state: 1 << 30,
                 max_generations: 32,
                 probation: Duration::from_secs(10),
@@ -145,9 +169,12 @@ impl HostBuilder {
                 backtraces: std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0"),
                 log_levels: BTreeMap::new(),
                 progress: None,
+                name: String::new(),
                 cache_dir: PathBuf::new(),
                 data_dir: PathBuf::new(),
+                earlier_data: None,
             },
+            name: None,
             cache_dir: None,
             data_dir: None,
             ids: Vec::new(),
@@ -157,6 +184,14 @@ impl HostBuilder {
     /// Adds a folder to look for plugins in. The first one has precedence.
     pub fn plugin_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.options.folders.push(folder.into());
+        self
+    }
+
+    /// What the host is called. Hosts of one name share what plugins keep in the
+    /// default data folder, and what they went back from; others do not. The name
+    /// of the program's file where this is not called.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
         self
     }
 
@@ -224,9 +259,19 @@ impl HostBuilder {
     }
 
     /// How long an unload, and a reload of a plugin with state, wait for calls
-    /// that are running. 10 s.
+    /// that are running. 10 s; in a reload not longer than the
+    /// [`pause_limit`](Self::pause_limit).
     pub fn drain_limit(mut self, limit: Duration) -> Self {
         self.options.drain_limit = limit;
+        self
+    }
+
+    /// How long calls may have to wait in a reload of a plugin with state, and in
+    /// [`Host::save`]: for running calls to end, for the old generation to save, and
+    /// for the new one to read the state and to activate. 5 s. What is not
+    /// ready then never serves; the old generation goes on with its state.
+    pub fn pause_limit(mut self, limit: Duration) -> Self {
+        self.options.pause_limit = limit;
         self
     }
 
@@ -279,8 +324,9 @@ impl HostBuilder {
         self
     }
 
-    /// Below which each plugin has a data folder, by its id; `data` in
-    /// [`default_data_dir`] where this is not called.
+    /// Below which each plugin has a data folder, by its id, and where the states lie
+    /// that are kept on disk. Where this is not called: `hosts/NAME` in
+    /// [`default_data_dir`], by the host's [`name`](Self::name).
     pub fn data_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.data_dir = Some(dir.into());
         self
@@ -330,12 +376,19 @@ impl HostBuilder {
     ///
     /// When an id is none, or the cache folder cannot be made.
     pub fn build(self) -> Result<Host, BuildError> {
-        let Self { mut options, cache_dir, data_dir, ids } = self;
+        let Self { mut options, name, cache_dir, data_dir, ids } = self;
+        options.name = name.unwrap_or_else(naming::of_this_program);
+        if !naming::is_name(&options.name) {
+            return Err(BuildError::Name { name: options.name });
+        }
         for id in ids {
             PluginId::try_from(id)?;
         }
         let cache_dir = cache_dir.or_else(default_cache_dir).ok_or(BuildError::NoHome)?;
-        let own_data = || default_data_dir().map(|dir| dir.join("data"));
+        if data_dir.is_none() {
+            options.earlier_data = default_data_dir().map(|dir| dir.join("data"));
+        }
+        let own_data = || Some(naming::hosts_in(&default_data_dir()?).join(&options.name));
         let data_dir = data_dir.or_else(own_data).ok_or(BuildError::NoHome)?;
         let live = cache_dir.join("live");
         let workspace =

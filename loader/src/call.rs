@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::activate::Active;
 use crate::error::{Explain, Failure};
+use crate::host::StartError;
 use crate::report::{PluginState, Refusal};
 use crate::slot::Lease;
 
@@ -38,6 +39,9 @@ pub enum CallError {
         /// Why, with file and code.
         refusal: Arc<Refusal>,
     },
+    /// The host was stopped.
+    #[error(transparent)]
+    Stopped(#[from] StartError),
     /// The plugin has no such command.
     #[error("the plugin `{plugin}` has no command `{}`", .command.escape_debug())]
     UnknownCommand {
@@ -115,6 +119,7 @@ impl Explain for CallError {
             Self::UnknownPlugin { .. } => "PB0701",
             Self::NotActive { .. } => "PB0702",
             Self::Refused { refusal, .. } => refusal.error.code(),
+            Self::Stopped(error) => error.code(),
             Self::UnknownCommand { .. } => "PB0703",
             Self::Arguments { .. } => "PB0704",
             Self::Failed { .. } => "PB0705",
@@ -137,6 +142,7 @@ impl Explain for CallError {
                 _ => format!("let it serve again: host-app load {plugin}"),
             },
             Self::Refused { refusal, .. } => refusal.error.hint(),
+            Self::Stopped(error) => error.hint(),
             Self::UnknownCommand { known, .. } if known.is_empty() => "it has no commands".into(),
             Self::UnknownCommand { known, .. } => format!("it has: {}", known.join(", ")),
             Self::Arguments { plugin, command, .. } => {

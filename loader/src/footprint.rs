@@ -41,13 +41,21 @@
 //!    (`__call_tls_dtors` before `__nptl_deallocate_tsd`). `clear` deletes the
 //!    keys first and reads the list then. A thread that is not in it reads the
 //!    keys later than that, and finds them deleted; one that is in it may be in
-//!    the middle of a destructor, and is waited for until it is gone.
-//! 5. What ran last may have left something new, so `clear` begins again until
+//!    the middle of a destructor, and is waited for until it is gone, or
+//!    until the list says that it is in a function of a host (5).
+//! 5. *Threads that wait for this one.* A host may be stopped, or dropped, by the
+//!    end of a thread: from a destructor of a thread-local or key of the program's
+//!    own, or at the end of the process. That thread is in the list and waits, for
+//!    `clear` or for its turn behind it, so it is not to be waited for. It
+//!    says so in the list before it waits (`InHost`) and takes it back after. It came
+//!    there from the program's code and not from the library's: where a library has
+//!    called the host on a thread (`InLibrary`: its log lines reach the program's
+//!    logger), nothing is said, and the thread is waited for and named. So it is in
+//!    no destructor of the library; and when it goes on, it first takes the lock
+//!    of the list that `clear` read after deleting the keys, so that it finds them
+//!    deleted. What lies in `locals` of it is run by `clear` as for any other (2).
+//! 6. What ran last may have left something new, so `clear` begins again until
 //!    it finds nothing.
-//!
-//! The calling thread of `clear` may be ending itself (a host that is dropped by
-//! a thread-local). It is not waited for: it is here and not in a destructor of
-//! the library, and finds the keys deleted when it goes on.
 
 mod hooks;
 mod watch;
@@ -63,11 +71,11 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use plugbay_interface::abi::RootRef;
 use plugbay_interface::manifest::PluginId;
 
-use crate::activate::on_thread;
+use crate::on_thread::{Deadline, on_thread};
 use crate::platform::{self, Task};
 use crate::unload::{Pin, RemainingThread};
 
-pub(crate) use watch::watch_this_thread;
+pub(crate) use watch::{InHost, in_host, in_library, watch_this_thread};
 
 /// How long a thread that has nothing more to do may take to be gone.
 const SOON: Duration = Duration::from_millis(500);
@@ -193,7 +201,7 @@ impl Footprint {
             if self.has_locals() {
                 let footprint = self.clone();
                 // They are the plugin's code, which may not come back.
-                on_thread(id, self, deadline, move || footprint.run_all(), || true)
+                on_thread(id, self, &Deadline::new(deadline), move || footprint.run_all(), || true)
                     .map_err(|_| Pin::ThreadLocals)?;
                 // That thread has done its work and goes in a moment.
                 threads_until = threads_until.max(Instant::now() + SOON);

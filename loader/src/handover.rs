@@ -17,7 +17,9 @@ use plugbay_interface::abi::{InstanceBox, SavedState};
 
 use crate::activate::{Active, Taker};
 use crate::error::{Explain, Failure};
+use crate::on_thread::Deadline;
 use crate::records::{Holder, list};
+use crate::reload::ReloadError;
 use crate::slot::{Slot, drain_unless};
 
 /// Why the state did not come over. The old generation serves on, with it.
@@ -64,14 +66,16 @@ impl Explain for HandoverError {
     fn hint(&self) -> String {
         match self {
             Self::Busy { .. } => {
-                "reload it when those calls have ended, or give them longer (drain_limit)".into()
+                "reload it when those calls have ended, or give them longer (drain_limit; in a \
+                 reload not longer than pause_limit)"
+                    .into()
             }
             Self::Save { .. } => "a fault in the old version: to go without its state, unload it \
                                   and load the new one"
                 .into(),
             Self::Large { .. } => "allow more (max_state), or let the plugin save less".into(),
-            Self::GivenUp => "give it longer (activation_deadline); while its thread is still \
-                              saving, the old version can be neither replaced nor unloaded"
+            Self::GivenUp => "give it longer (pause_limit); while its thread is still saving, the \
+                              old version can be neither replaced nor unloaded"
                 .into(),
         }
     }
@@ -89,14 +93,26 @@ pub(crate) struct Measured {
     pub(crate) waited: u64,
 }
 
+/// How much it may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// How long running calls may take to end.
+    pub(crate) drain: Duration,
+    /// How long calls may have to wait, for all of it.
+    pub(crate) pause: Duration,
+    /// The largest state, in bytes.
+    pub(crate) max_state: usize,
+}
+
 /// One change of a slot from the generation that serves to another.
 #[derive(Debug)]
 pub(crate) struct Handover {
     slot: Arc<Slot>,
     /// Whether the old generation has a state.
     stateful: bool,
-    drain_limit: Duration,
-    max_state: usize,
+    limits: Limits,
+    /// That of the thread which it goes on on.
+    deadline: Arc<Deadline>,
     /// Whether a copy of the state is wanted, for the disk.
     copies: bool,
     progress: Mutex<Progress>,
@@ -111,6 +127,8 @@ struct Progress {
     shut_at: Option<Instant>,
     measured: Measured,
     copy: Option<SavedState>,
+    /// The state came over, and the new generation was not ready in time.
+    late: bool,
     failure: Option<HandoverError>,
 }
 
@@ -127,11 +145,11 @@ impl Handover {
     pub(crate) fn new(
         slot: Arc<Slot>,
         stateful: bool,
-        drain_limit: Duration,
-        max_state: usize,
+        limits: Limits,
+        deadline: Arc<Deadline>,
         copies: bool,
     ) -> Self {
-        Self { slot, stateful, drain_limit, max_state, copies, progress: Mutex::default() }
+        Self { slot, stateful, limits, deadline, copies, progress: Mutex::default() }
     }
 
     /// The old generation's state, for the new one. From the thread that
@@ -161,10 +179,14 @@ impl Handover {
 
     fn save(&self, old: Arc<Active>) -> Result<Option<SavedState>, HandoverError> {
         let begin = Instant::now();
-        let limit = self.drain_limit;
+        // Who keeps it is named, so the drain ends by itself and is not given up.
+        let limit = self.limits.drain.min(self.limits.pause);
         let drained = drain_unless(old, limit, || self.is_settled())
             .map_err(|holders| HandoverError::Busy { holders, limit })?;
         let drained_at = Instant::now();
+        if let Some(until) = begin.checked_add(self.limits.pause) {
+            self.deadline.bring_forward(until);
+        }
         // A lease, because a save that hangs is given up by others, and the old
         // generation then serves on with this thread inside of it. Before the look
         // below: who ends the old generation after it was given up finds the lease.
@@ -174,7 +196,7 @@ impl Handover {
             return Err(HandoverError::GivenUp);
         }
         let saved = match lease.instance() {
-            Some(instance) => state_of(instance, self.max_state)?,
+            Some(instance) => state_of(instance, self.limits.max_state)?,
             None => None,
         };
         drop(lease);
@@ -209,9 +231,14 @@ impl Handover {
         self.progress.lock().measured
     }
 
-    /// Why it failed, where it did.
-    pub(crate) fn failure(&self) -> Option<HandoverError> {
-        self.progress.lock().failure.clone()
+    /// Why it failed, where that is not the new generation's doing.
+    pub(crate) fn failure(&self) -> Option<ReloadError> {
+        let progress = self.progress.lock();
+        if let Some(error) = &progress.failure {
+            return Some(ReloadError::Handover(error.clone()));
+        }
+        let Measured { drain, save, .. } = progress.measured;
+        progress.late.then_some(ReloadError::Late { limit: self.limits.pause, drain, save })
     }
 }
 
@@ -233,11 +260,12 @@ impl Taker for Handover {
     fn give_up(&self) -> bool {
         let mut progress = self.progress.lock();
         if progress.stage == Stage::Shut {
+            self.slot.reopen();
+            self.reckon(&mut progress);
             if !progress.saved {
                 progress.failure.get_or_insert(HandoverError::GivenUp);
             }
-            self.slot.reopen();
-            self.reckon(&mut progress);
+            progress.late = progress.measured.pause >= self.limits.pause;
         }
         progress.stage = Stage::Settled;
         !progress.taken

@@ -123,6 +123,8 @@ struct Leaving {
     since: Instant,
     /// Whether it was told that it cannot end.
     told: bool,
+    /// Whether nothing has its state: it served when the host was stopped.
+    saves: bool,
 }
 
 impl Host {
@@ -135,7 +137,7 @@ impl Host {
         // The first time it is asked for takes milliseconds, which is not to be
         // while calls wait.
         let _ = platform::has_membarrier();
-        let verdicts = Verdicts::in_cache(&options.cache_dir);
+        let verdicts = Verdicts::in_cache(&options.cache_dir).of_host(&options.name);
         let prober = Prober::new(
             options.probe,
             options.worker.clone(),
@@ -144,7 +146,7 @@ impl Host {
         );
         let disabled = options.disabled.iter().filter_map(|id| id.parse().ok()).collect();
         let (wishes, waiting) = unbounded();
-        let persisted = Persisted::below(&options.data_dir);
+        let persisted = Persisted::below(&options.data_dir, options.earlier_data.as_deref());
         let inner = Arc::new_cyclic(|host| Inner {
             options,
             persisted,
@@ -197,7 +199,8 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// When there is no such plugin or command, or the plugin said no.
+    /// When there is no such plugin or command, the plugin said no, or the host was
+    /// stopped.
     pub fn call(&self, plugin: &str, command: &str, arguments: Value) -> Result<Value, CallError> {
         self.call_json(plugin, command, &arguments.to_string())
     }
@@ -282,7 +285,7 @@ impl Host {
         let inner = self.inner();
         let _changing = inner.change();
         inner.running()?;
-        inner.roll_back(&id, Cause::Rollback, "somebody went back to the version before")
+        inner.roll_back(&id, Cause::Rollback)
     }
 
     /// Saves the state of a plugin that serves, and keeps it on disk, so that a
@@ -354,11 +357,12 @@ impl Host {
     }
 
     /// Ends a plugin, as [`unload`](Host::unload), and holds it back, whatever
-    /// is started, until [`enable`](Host::enable) or the end of this host.
+    /// is started, until [`enable`](Host::enable) or the end of this host. So also
+    /// one that was refused: a good file of it is not loaded then.
     ///
     /// # Errors
     ///
-    /// As `unload`.
+    /// As `unload`, but one that does not serve is no error where it is known.
     pub fn disable(&self, id: &str) -> Result<Unloaded, UnloadError> {
         let _changing = self.inner().change();
         self.inner().unload(id, PluginState::Disabled, &Cause::Request)
@@ -369,9 +373,13 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// As [`load`](Host::load).
+    /// As [`load`](Host::load); the plugin is not held back any more then either.
     pub fn enable(&self, id: &str) -> Result<PluginStatus, LoadPluginError> {
-        self.load(id)
+        let id: PluginId = id.parse()?;
+        let _changing = self.inner().change();
+        self.inner().running()?;
+        self.inner().no_longer_held_back(&id);
+        self.inner().load(&id)
     }
 
     /// What is known of every plugin that serves or has served, by id.
@@ -410,7 +418,8 @@ impl Host {
 
     /// Ends all plugins. Calls that come later are refused. Waits for those that
     /// are running up to the drain limit, for all plugins at the same time; one
-    /// that is still busy then is left as it is, with its library mapped.
+    /// that is still busy then takes no more calls either, and is ended when
+    /// nobody uses it any more, as long as there is a clone of the host.
     pub fn stop(&self) -> Vec<Result<Unloaded, UnloadError>> {
         let _changing = self.inner().change();
         self.inner().stop()

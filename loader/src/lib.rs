@@ -38,6 +38,8 @@ mod image;
 mod keeper;
 mod link;
 mod load;
+mod naming;
+mod on_thread;
 mod parallel;
 mod persist;
 mod platform;

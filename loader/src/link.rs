@@ -13,6 +13,7 @@ use plugbay_interface::abi::{
 };
 use plugbay_interface::manifest::PluginId;
 
+use crate::footprint::in_library;
 use crate::handover::{Handover, HandoverError};
 use crate::probation::Troubles;
 
@@ -106,6 +107,7 @@ impl HostSide for Link {
         };
         let file = Some(record.file.as_str()).filter(|file| !file.is_empty());
         let line = Some(record.line).filter(|line| *line > 0);
+        let _in_library = in_library();
         // The logger is the host's own code, and may be wrong as well.
         let _ = catch_unwind(AssertUnwindSafe(|| {
             log::logger().log(

@@ -5,10 +5,12 @@
 //! moment there is the one before or the new one, whole. When a save has
 //! returned, it is on the disk.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use parking_lot::Mutex;
 use plugbay_interface::abi::SavedState;
 use plugbay_interface::abi::abi_stable::std_types::RVec;
 use plugbay_interface::manifest::{InvalidPluginId, PluginId};
@@ -18,10 +20,19 @@ use crate::error::{Explain, printable};
 use crate::handover::HandoverError;
 use crate::platform;
 
-/// The states of one data folder.
+/// The folder's name.
+const STATES: &str = ".state";
+
+/// The states of one data folder. A plugin's state is one host's, from its first
+/// use until that host ends: two would overwrite each other's.
 #[derive(Debug)]
 pub(crate) struct Persisted {
     dir: PathBuf,
+    /// A file for each state, locked by its host, with the number of its process.
+    locks: PathBuf,
+    /// Where states lay before hosts had names.
+    earlier: Option<PathBuf>,
+    claimed: Mutex<HashMap<PluginId, File>>,
 }
 
 /// Why a state could not be read or kept.
@@ -44,6 +55,14 @@ pub enum PersistError {
         /// What does not fit.
         what: String,
     },
+    /// Another host has it.
+    #[error("the kept state is in use by another host{}: {}", of_process(.process), printable(.path))]
+    InUse {
+        /// The file.
+        path: PathBuf,
+        /// The number of that host's process, where it is known.
+        process: Option<u32>,
+    },
     /// It cannot be written.
     #[error("the state cannot be kept in {}", printable(.path))]
     Write {
@@ -60,6 +79,7 @@ impl Explain for PersistError {
             Self::Read { .. } => "PB1201",
             Self::Damaged { .. } => "PB1202",
             Self::Write { .. } => "PB1203",
+            Self::InUse { .. } => "PB1206",
         }
     }
 
@@ -71,8 +91,21 @@ impl Explain for PersistError {
                  it away: {}",
                 printable(path)
             ),
+            Self::InUse { .. } => {
+                "end that host, or give this one a name of its own: `name` in the \
+                                   config file, HostBuilder::name"
+                    .into()
+            }
             Self::Write { .. } => "make room there, or see who may write to it".into(),
         }
+    }
+}
+
+fn of_process(process: &Option<u32>) -> String {
+    match process {
+        Some(process) if *process == std::process::id() => " of this process".into(),
+        Some(process) => format!(" (process {process})"),
+        None => String::new(),
     }
 }
 
@@ -144,9 +177,55 @@ struct Header {
 
 impl Persisted {
     /// Those below a host's data folder. A plugin's id begins with a letter, so
-    /// the name is nobody's.
-    pub(crate) fn below(data_dir: &Path) -> Self {
-        Self { dir: data_dir.join(".state") }
+    /// the names are nobody's.
+    pub(crate) fn below(data_dir: &Path, earlier: Option<&Path>) -> Self {
+        Self {
+            dir: data_dir.join(STATES),
+            locks: data_dir.join(".locks"),
+            earlier: earlier.map(|dir| dir.join(STATES)),
+            claimed: Mutex::default(),
+        }
+    }
+
+    /// Makes sure that the state is this host's.
+    fn claim(&self, id: &PluginId) -> Result<(), PersistError> {
+        let mut claimed = self.claimed.lock();
+        if claimed.contains_key(id) {
+            return Ok(());
+        }
+        let path = self.locks.join(id.as_str());
+        let lock = platform::make_private_dir(&self.locks)
+            .and_then(|()| platform::open_lock(&path))
+            .and_then(|lock| Ok(platform::try_lock(&lock)?.then_some(lock)));
+        match lock {
+            Ok(Some(mut lock)) => {
+                // For people: without it, the other one is not named.
+                let _ = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
+                claimed.insert(id.clone(), lock);
+                Ok(())
+            }
+            Ok(None) => {
+                let process = fs::read_to_string(&path).ok().and_then(|text| text.parse().ok());
+                Err(PersistError::InUse { path: self.file(id), process })
+            }
+            // Where nothing can be locked, mostly nothing can be written either, and
+            // what is there can be read all the same.
+            Err(error) => {
+                log::warn!("{id}: its state cannot be locked: {}: {error}", path.display());
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets other hosts have the states, but those of these plugins.
+    pub(crate) fn release_all_but(&self, kept: &[PluginId]) {
+        self.claimed.lock().retain(|id, _| kept.contains(id));
+    }
+
+    /// The state as it lay before hosts had names, for one that has kept none yet.
+    fn earlier(&self, id: &PluginId) -> Option<PathBuf> {
+        let path = self.earlier.as_ref()?.join(id.as_str());
+        (!self.dir.exists() && path.exists()).then_some(path)
     }
 
     fn file(&self, id: &PluginId) -> PathBuf {
@@ -155,7 +234,8 @@ impl Persisted {
 
     /// The state that was written last, if there is one.
     pub(crate) fn read(&self, id: &PluginId) -> Result<Option<SavedState>, PersistError> {
-        let path = self.file(id);
+        self.claim(id)?;
+        let path = self.earlier(id).unwrap_or_else(|| self.file(id));
         let content = match fs::read(&path) {
             Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -190,19 +270,21 @@ impl Persisted {
         id: &PluginId,
         state: Option<&SavedState>,
     ) -> Result<(), PersistError> {
+        self.claim(id)?;
         let path = self.file(id);
-        let written = match state {
+        // From now on what lay elsewhere before is not this host's.
+        let made = platform::make_private_dir(&self.dir);
+        let written = made.and_then(|()| match state {
             Some(state) => self.put(id, state, &path),
             None => match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
                 _ => Ok(()),
             },
-        };
+        });
         written.map_err(|source| PersistError::Write { path, source })
     }
 
     fn put(&self, id: &PluginId, state: &SavedState, path: &Path) -> io::Result<()> {
-        platform::make_private_dir(&self.dir)?;
         let header = Header {
             plugin: id.clone(),
             state_version: state.version,

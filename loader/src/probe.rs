@@ -39,10 +39,10 @@ pub enum Probe {
 pub enum ProbeError {
     /// Loading it ended the child process.
     #[error("{}; it is quarantined now", shown_word(&.0.reason))]
-    Quarantined(QuarantineEntry),
+    Quarantined(Box<QuarantineEntry>),
     /// It did so before.
     #[error("it is quarantined: {}", shown_word(&.0.reason))]
-    StillQuarantined(QuarantineEntry),
+    StillQuarantined(Box<QuarantineEntry>),
     /// The child process was refused by the system or the ABI, like this one
     /// would be.
     #[error(transparent)]
@@ -74,6 +74,11 @@ impl Explain for ProbeError {
 
     fn hint(&self) -> String {
         match self {
+            Self::Quarantined(entry) | Self::StillQuarantined(entry) if !entry.kept => {
+                "mend the plugin (a changed file is tried anew), and make room in the cache \
+                 folder or see who may write to it"
+                    .into()
+            }
             Self::Quarantined(entry) | Self::StillQuarantined(entry) => format!(
                 "mend the plugin (a changed file is tried anew), or let this one try again with: \
                  host-app quarantine clear {}",
@@ -145,7 +150,9 @@ impl Prober {
         // A quarantine holds even where nothing is tried.
         match self.verdicts.get(&hash) {
             Some(Verdict::Survived) => return Ok(Probed::KNOWN),
-            Some(Verdict::Quarantined(entry)) => return Err(ProbeError::StillQuarantined(entry)),
+            Some(Verdict::Quarantined(entry)) => {
+                return Err(ProbeError::StillQuarantined(Box::new(entry)));
+            }
             None => {}
         }
         let program = match self.mode {
@@ -183,12 +190,8 @@ impl Prober {
             ),
         };
         let id = verified.manifest().id.as_str();
-        match self.verdicts.quarantine(&hash, id, verified.path(), reason.clone()) {
-            Ok(entry) => Err(ProbeError::Quarantined(entry)),
-            Err(error) => Err(ProbeError::Worker {
-                said: format!("{reason}; and that cannot be kept: {error}"),
-            }),
-        }
+        let entry = self.verdicts.crashed_with(&hash, id, verified.path(), reason);
+        Err(ProbeError::Quarantined(Box::new(entry)))
     }
 
     /// Writes down that a library may be loaded: later, when nobody waits for it.

@@ -1,6 +1,7 @@
 //! What a reload and a rollback say.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use plugbay_interface::manifest::{InvalidPluginId, PluginId};
 
@@ -39,6 +40,20 @@ pub enum ReloadError {
     /// The state of the old one did not come over.
     #[error("its state could not be handed over: {0}")]
     Handover(#[source] HandoverError),
+    /// Calls would have had to wait too long for it. The old one goes on with the
+    /// state that it had handed over.
+    #[error(
+        "it was not ready {limit:?} after calls had begun to wait for it, of which running calls \
+         took {drain:.1?} and saving the state {save:.1?}"
+    )]
+    Late {
+        /// How long they may have to wait.
+        limit: Duration,
+        /// What the running calls took of that.
+        drain: Duration,
+        /// What saving took.
+        save: Duration,
+    },
     /// Too many generations are in memory already.
     #[error("{alive} generations of it are still in memory, and at most {most} may be")]
     Generations {
@@ -54,12 +69,16 @@ impl Explain for ReloadError {
         match self {
             Self::Handover(error) => error.code(),
             Self::Generations { .. } => "PB1105",
+            Self::Late { .. } => "PB1108",
         }
     }
 
     fn hint(&self) -> String {
         match self {
             Self::Handover(error) => error.hint(),
+            Self::Late { .. } => "do in the background what takes long in its `activate` or \
+                                  `migrate`, or let calls wait longer (pause_limit)"
+                .into(),
             Self::Generations { .. } => "see what keeps them: host-app list; end those calls or \
                                          threads, allow more (max_generations), or restart the \
                                          host"

@@ -1,16 +1,20 @@
 use std::fmt;
+use std::mem;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use plugbay_interface::abi::abi_stable::std_types::RResult;
 use plugbay_interface::abi::{InstanceBox, SavedState};
 use plugbay_interface::manifest::PluginId;
 use semver::Version;
 use serde::Serialize;
 
-use crate::activate::{Active, on_thread};
+use crate::activate::{ActivateError, Active};
 use crate::close::{Closing, Pinned};
 use crate::error::{Explain, Failure, shown_word};
 use crate::handover::state_of;
+use crate::on_thread::{Deadline, on_thread};
 use crate::records::{Holder, list};
 use crate::slot::Drained;
 
@@ -89,7 +93,7 @@ impl fmt::Display for Pin {
 pub struct Unloaded {
     /// The plugin.
     pub id: PluginId,
-    /// The generation that ended.
+    /// The generation that ended; 0 where none ever served.
     pub generation: u64,
     /// Why its library is still in memory; none when it was looked for and is gone.
     pub pinned: Option<Pin>,
@@ -122,6 +126,21 @@ pub enum UnloadError {
         /// The time that they had.
         limit: Duration,
     },
+    /// So it was when the host was stopped. It takes no more calls, and ends when
+    /// nobody uses it any more.
+    #[error(
+        "the plugin `{plugin}` is still in use {limit:?} after the host was stopped; it takes no \
+         more calls, and was not ended: {}",
+        list(.holders)
+    )]
+    Left {
+        /// The plugin.
+        plugin: PluginId,
+        /// Who uses it.
+        holders: Vec<Holder>,
+        /// The time that they had.
+        limit: Duration,
+    },
 }
 
 impl Explain for UnloadError {
@@ -129,6 +148,7 @@ impl Explain for UnloadError {
         match self {
             Self::NotActive { .. } => "PB0801",
             Self::Busy { .. } => "PB0802",
+            Self::Left { .. } => "PB0803",
         }
     }
 
@@ -136,6 +156,10 @@ impl Explain for UnloadError {
         match self {
             Self::NotActive { .. } => "see what is active: host-app list".into(),
             Self::Busy { .. } => "wait for its calls to end, and try again".into(),
+            Self::Left { .. } => {
+                "keep the host until they have ended: its state is saved then, else it is lost"
+                    .into()
+            }
         }
     }
 }
@@ -172,17 +196,26 @@ pub(crate) fn retire(
         return retired;
     };
     let begun = Instant::now();
-    let work = move || end(instance, max_state);
-    match on_thread(id, mapped.footprint(), deadline, work, || true) {
-        Ok(Ended { state, saved, failures }) => {
-            retired.state = state;
-            retired.saved = saved;
-            retired.failures = failures;
-        }
-        Err(_) => {
+    let progress = Arc::new(Mutex::new(Progress::default()));
+    let work = {
+        let progress = progress.clone();
+        move || end(instance, max_state, &progress)
+    };
+    let ended = on_thread(id, mapped.footprint(), &Deadline::new(deadline), work, || true);
+    // What it does from now on comes too late.
+    let Progress { state, saved, failures, deactivates } = mem::take(&mut *progress.lock());
+    (retired.state, retired.saved, retired.failures) = (state, saved, failures);
+    match ended {
+        Ok(()) => {}
+        Err(ActivateError::Deadline { .. }) if deactivates => {
             let failure = format!("deactivation did not come to an end within {deadline:?}");
             retired.failures.push(failure);
         }
+        Err(ActivateError::Deadline { .. }) => retired.failures.push(format!(
+            "saving its state did not come to an end within {deadline:?}, so it was not \
+             deactivated either"
+        )),
+        Err(error) => retired.failures.push(format!("it was not ended: {error}")),
     }
     let closing = Closing::by(ending, begun, deadline);
     retired.pinned = mapped.close(id, active.generation, closing).err();
@@ -200,24 +233,30 @@ pub(crate) struct Retired {
     pub(crate) pinned: Option<Box<Pinned>>,
 }
 
-/// What came of `save` and `deactivate`, all of it the host's own.
-struct Ended {
+/// What came of `save` and `deactivate` until now, all of it the host's own: either
+/// may hang, and what the other gave is not to be lost.
+#[derive(Default)]
+struct Progress {
     state: Option<SavedState>,
     saved: bool,
     failures: Vec<String>,
+    /// It has come to `deactivate`.
+    deactivates: bool,
 }
 
-fn end(instance: InstanceBox, max_state: Option<usize>) -> Ended {
-    let mut failures = Vec::new();
-    let (mut state, mut saved) = (None, false);
-    if let Some(most) = max_state {
-        match state_of(&instance, most) {
-            Ok(given) => (state, saved) = (given, true),
-            Err(error) => failures.push(error.to_string()),
+fn end(instance: InstanceBox, max_state: Option<usize>, progress: &Mutex<Progress>) {
+    let given = max_state.map(|most| state_of(&instance, most));
+    {
+        let mut progress = progress.lock();
+        match given {
+            Some(Ok(state)) => (progress.state, progress.saved) = (state, true),
+            Some(Err(error)) => progress.failures.push(error.to_string()),
+            None => {}
         }
+        progress.deactivates = true;
     }
     if let RResult::RErr(fault) = instance.deactivate() {
-        failures.push(format!("deactivation failed: {}", Failure::take(fault)));
+        let failure = format!("deactivation failed: {}", Failure::take(fault));
+        progress.lock().failures.push(failure);
     }
-    Ended { state, saved, failures }
 }

@@ -260,3 +260,98 @@ fn what_was_rolled_back_keeps_the_state_on_disk() {
     let causes = host.history().into_iter().map(|event| event.happening);
     assert_eq!(causes.filter(|one| matches!(one, Happening::Loaded { .. })).count(), 1);
 }
+
+/// The second host would have overwritten what the first one had counted.
+#[test]
+fn two_hosts_do_not_have_one_state_at_the_same_time() {
+    let bed = serving("1 ok ok ok", |host| host);
+    bed.count();
+    let (second, report) = bed.folder.start();
+    assert_eq!(report.refused[0].error.code(), "PB1206");
+    let said = report.refused[0].to_string();
+    assert!(said.contains("in use by another host of this process: "), "{said}");
+    assert!(said.contains("HostBuilder::name"), "{said}");
+    assert_eq!(second.call(ID, "count", json!({})).unwrap_err().code(), "PB1206");
+    // The first one goes on, through a reload and to its end.
+    bed.replace("1.1.0", "2 ok ok ok");
+    bed.count();
+    bed.stop();
+    second.load(ID).unwrap();
+    assert_eq!(second.call(ID, "count", json!({})).unwrap(), json!(3));
+    drop(bed.end());
+}
+
+#[test]
+fn a_state_that_another_process_has_is_refused_with_its_number() {
+    const TEST: &str = "a_state_that_another_process_has_is_refused_with_its_number";
+    const WHERE: &str = "PLUGBAY_TEST_OTHER_PROCESS";
+    if let Some(folder) = std::env::var_os(WHERE) {
+        return count_and_save_for_ever(Path::new(&folder));
+    }
+    let folder = Folder::new();
+    folder.write("turncoat.so", turned(&library(), "1.0.0", "1 ok ok ok"));
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([TEST, "--exact", "--nocapture"])
+        .env(WHERE, folder.plugins().parent().unwrap())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    lines.find(|line| line.starts_with("saved ")).unwrap();
+    let (_host, report) = folder.start();
+    let said = report.refused[0].to_string();
+    assert!(
+        said.contains(&format!(
+            "PB1206: the kept state is in use by another host (process {})",
+            child.id()
+        )),
+        "{said}"
+    );
+    // The lock ends with the process.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(folder.start().1.refused.is_empty());
+}
+
+/// Two programs shared one plugin's state by default.
+#[test]
+fn programs_have_states_of_their_own_and_begin_with_what_lay_there_before() {
+    const TEST: &str = "programs_have_states_of_their_own_and_begin_with_what_lay_there_before";
+    const WHERE: &str = "PLUGBAY_TEST_DEFAULT_FOLDERS";
+    if let Some(folder) = std::env::var_os(WHERE) {
+        return with_default_folders(Path::new(&folder));
+    }
+    let folder = Folder::new();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([TEST, "--exact", "--nocapture"])
+        .env(WHERE, folder.beside(""))
+        .env("XDG_DATA_HOME", folder.beside("share"))
+        .env("XDG_CACHE_HOME", folder.beside("cache"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn with_default_folders(folder: &Path) {
+    let plugins = folder.join("plugins");
+    fs::write(plugins.join("turncoat.so"), turned(&library(), "1.0.0", "1 ok ok ok")).unwrap();
+    let count = |builder: HostBuilder| {
+        let host = builder.plugin_dir(&plugins).worker(worker()).build().unwrap();
+        let report = host.start().unwrap();
+        assert!(report.refused.is_empty(), "{}", report.refused[0]);
+        host.call(ID, "count", json!({})).unwrap()
+    };
+    let base = folder.join("share/plugbay");
+    // As hosts without a name have left it.
+    assert_eq!(count(Host::builder().data_dir(base.join("data"))), json!(1));
+    let before = fs::read(base.join("data/.state").join(ID)).unwrap();
+    for (name, expected) in [("one", 2), ("other", 2), ("one", 3), ("one", 4), ("other", 3)] {
+        assert_eq!(count(Host::builder().name(name)), json!(expected), "{name}");
+    }
+    assert!(base.join("hosts/one/.state").join(ID).is_file());
+    assert_eq!(fs::read(base.join("data/.state").join(ID)).unwrap(), before);
+    // Without a name it is the program's file's.
+    count(Host::builder());
+    let program = std::env::current_exe().unwrap();
+    assert!(base.join("hosts").join(program.file_name().unwrap()).is_dir());
+}

@@ -306,7 +306,7 @@ fn a_host_ends_while_a_save_hangs() {
     bed.put("1.1.0", "2 ok ok ok");
     assert_eq!(bed.refused(), "PB1104");
     let ended = bed.stop();
-    assert_eq!(ended.into_iter().next().unwrap().unwrap_err().code(), "PB0802");
+    assert_eq!(ended.into_iter().next().unwrap().unwrap_err().code(), "PB0803");
     let data = bed.data();
     let folder = bed.end();
     // Its thread comes back into memory that is still there.
@@ -321,10 +321,27 @@ fn a_save_that_hangs_at_the_end_costs_the_state_and_nothing_else() {
     bed.count();
     let unloaded = bed.unload(ID).unwrap();
     assert!(!unloaded.state_kept && unloaded.failures.len() == 1, "{unloaded:?}");
+    let failure = &unloaded.failures[0];
+    assert!(failure.starts_with("saving its state did not come to an end within"), "{failure}");
     assert!(unloaded.pinned.is_some());
     bed.let_go();
     bed.load(ID).unwrap();
     assert_eq!(bed.count(), 1);
+    until(|| bed.pinned().is_empty());
+}
+
+/// It was lost with the other's result.
+#[test]
+fn a_deactivation_that_hangs_does_not_cost_the_state() {
+    let bed = Turncoat::serving("1 ok ok ok hang", impatient);
+    bed.count();
+    let unloaded = bed.unload(ID).unwrap();
+    assert!(unloaded.state_kept && unloaded.failures.len() == 1, "{unloaded:?}");
+    let failure = &unloaded.failures[0];
+    assert!(failure.starts_with("deactivation did not come to an end within"), "{failure}");
+    bed.let_go();
+    bed.load(ID).unwrap();
+    assert_eq!(bed.count(), 2);
     until(|| bed.pinned().is_empty());
 }
 

@@ -161,6 +161,37 @@ fn a_disabled_plugin_stays_out_of_every_start_until_it_is_enabled() {
     assert_eq!(host.call("misbehave", "count", json!({})).unwrap(), json!(2));
 }
 
+/// It was an error, and the good file was loaded.
+#[test]
+fn a_plugin_that_was_refused_can_be_disabled() {
+    let library = fs::read(build(FIXTURE)).unwrap();
+    let bad = with_embedded(&library, |embedded| {
+        embedded.manifest.host = ">=99".parse().unwrap();
+        embedded.manifest.description.clear();
+    });
+    let folder = Folder::new();
+    folder.write("misbehave.so", &bad);
+    let (host, report) = folder.start();
+    assert_eq!(report.refused[0].error.code(), "PB0301");
+    let disabled = host.disable("misbehave").unwrap();
+    assert_eq!((disabled.id.as_str(), disabled.generation), ("misbehave", 0));
+    assert_eq!(host.disable("nobody").unwrap_err().code(), "PB0801");
+    folder.write("misbehave.so", &library);
+    assert_eq!(host.start().unwrap().refused[0].error.code(), "PB0305");
+    let error = host.call("misbehave", "echo", json!(1)).unwrap_err();
+    assert_eq!(error.to_string(), "the plugin `misbehave` is disabled, so it takes no calls");
+    host.enable("misbehave").unwrap();
+    assert_eq!(host.call("misbehave", "echo", json!(1)).unwrap(), json!(1));
+    // To enable it is not in vain because its file is bad just then.
+    host.disable("misbehave").unwrap();
+    folder.write("misbehave.so", &bad);
+    assert_eq!(host.enable("misbehave").unwrap_err().code(), "PB0301");
+    assert_eq!(host.plugins()[0].state, PluginState::Unloaded);
+    folder.write("misbehave.so", &library);
+    assert!(host.start().unwrap().refused.is_empty());
+    assert_eq!(host.call("misbehave", "echo", json!(1)).unwrap(), json!(1));
+}
+
 #[test]
 fn an_unload_waits_for_calls_and_gives_up_in_time() {
     let folder = Folder::new();
@@ -268,7 +299,7 @@ fn a_stopped_host_takes_no_calls() {
     let serving = serving(FIXTURE, json!({}));
     let outcomes = serving.stop();
     assert_eq!(outcomes.len(), 1);
-    assert_eq!(serving.call("misbehave", "echo", json!(1)).unwrap_err().code(), "PB0702");
+    assert_eq!(serving.call("misbehave", "echo", json!(1)).unwrap_err().code(), "PB0904");
     assert_eq!(serving.start().unwrap_err().code(), "PB0904");
     assert_eq!(serving.load("misbehave").unwrap_err().code(), "PB0904");
 }

@@ -29,7 +29,7 @@ pub fn misdeed(library: &[u8], word: &str) -> Vec<u8> {
 }
 
 /// A copy of the fixture `turncoat` (or `heir`) with another version, number and
-/// deeds: a number, and what `save`, `activate` and `migrate` do.
+/// deeds: a number, and what `save`, `activate`, `migrate` and `deactivate` do.
 pub fn turned(library: &[u8], version: &str, words: &str) -> Vec<u8> {
     let library = with_embedded(library, |embedded| {
         embedded.manifest.version = version.parse().expect("a version");

@@ -23,6 +23,7 @@ fn sentence(action: Action, changed: &Changed, output: &Output) -> String {
     let generation = plugin.generation.unwrap_or(0);
     let mut text = format!("{} {} is {}", plugin.id, plugin.version, plugin.state);
     match action {
+        _ if plugin.generation.is_none() => text.push('\n'),
         Action::Enable | Action::Load => {
             let _ = writeln!(text, " (generation {generation})");
         }

@@ -44,7 +44,7 @@ pub fn execute(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
         Command::Dev { path, release, cargo } => {
             dev::run(&common, &path, dev::Cargo { release, arguments: cargo }, output)
         }
-        Command::Quarantine { action } => quarantine::run(action, output),
+        Command::Quarantine { action } => quarantine::run(&common, action, output),
         Command::Check { paths } => check::run(&common, &paths, output),
         Command::Doctor => doctor::run(&common, output),
         Command::Completions { shell } => completions::run(shell, output),

@@ -5,8 +5,9 @@ use indicatif::HumanDuration;
 use plugbay_loader::{BuildError, QuarantineEntry, Verdicts, default_cache_dir, printable};
 use serde_json::json;
 
-use crate::args::Quarantine;
+use crate::args::{Common, Quarantine};
 use crate::exit::{Exit, Failure};
+use crate::settings::Settings;
 use crate::table::{self, cell, plain};
 use crate::terminal::{Output, Tone, one_line};
 
@@ -15,8 +16,11 @@ const SHORT: usize = 12;
 /// How much of it must be given.
 const SHORTEST: usize = 4;
 
-pub fn run(action: Quarantine, output: &Output) -> Result<Exit, Failure> {
-    let verdicts = Verdicts::in_cache(&default_cache_dir().ok_or(BuildError::NoHome)?);
+/// What holds for a host of this name: other programs' decisions are theirs.
+pub fn run(common: &Common, action: Quarantine, output: &Output) -> Result<Exit, Failure> {
+    let settings = Settings::read(common)?;
+    let cache = default_cache_dir().ok_or(BuildError::NoHome)?;
+    let verdicts = Verdicts::in_cache(&cache).of_host(settings.name);
     let entries = verdicts.quarantined().map_err(|error| {
         let message = format!("the verdicts in {} cannot be read", printable(verdicts.dir()));
         Failure::io("PB1019", message, &error, "see who may read that folder: ls -ld")
@@ -41,12 +45,13 @@ fn list(entries: &[QuarantineEntry], output: &Output) -> Result<(), Failure> {
     if entries.is_empty() {
         return output.text("Nothing is quarantined.\n");
     }
-    let mut table = table::table(output, &["HASH", "ID", "SINCE", "PATH", "REASON"]);
+    let mut table = table::table(output, &["HASH", "ID", "SINCE", "HOST", "PATH", "REASON"]);
     for entry in entries {
         table.add_row([
             cell(output, short(entry), Tone::Strong),
             plain(&entry.id),
             plain(&since(entry.since)),
+            plain(entry.host.as_deref().unwrap_or("all")),
             plain(&entry.path),
             plain(&entry.reason),
         ]);
@@ -90,7 +95,7 @@ fn clear(verdicts: &Verdicts, chosen: &[&QuarantineEntry], output: &Output) -> R
     output.text(&text)
 }
 
-/// All of one plugin, or the one file whose hash begins so.
+/// All of one plugin, or all about the one content whose hash begins so.
 fn choose<'a>(
     entries: &'a [QuarantineEntry],
     which: &str,
@@ -104,7 +109,11 @@ fn choose<'a>(
         false => Vec::new(),
     };
     let which = one_line(which);
-    match of_hash.len() {
+    // One content may be held back by several hosts.
+    let mut hashes: Vec<_> = of_hash.iter().map(|entry| &entry.hash).collect();
+    hashes.sort();
+    hashes.dedup();
+    match hashes.len() {
         1 => Ok(of_hash),
         0 => Err(Failure::new(
             "PB1018",
@@ -151,6 +160,8 @@ mod tests {
             path: String::new(),
             reason: String::new(),
             since: 0,
+            host: None,
+            kept: true,
         }
     }
 
@@ -165,6 +176,8 @@ mod tests {
         assert_eq!(hashes("abcd").unwrap(), ["1111", "2222"]);
         assert_eq!(hashes("abcde").unwrap(), ["abcdef"]);
         assert_eq!(hashes("abc").unwrap_err().exit, Exit::NotFound);
+        let theirs = QuarantineEntry { host: Some("other".into()), ..entry("a", "aaaa1") };
+        assert_eq!(choose(&[entry("a", "aaaa1"), theirs], "aaaa").unwrap().len(), 2);
         let twins = [entry("a", "aaaa1"), entry("b", "aaaa2")];
         assert_eq!(choose(&twins, "aaaa").unwrap_err().exit, Exit::Failed);
     }

@@ -206,6 +206,24 @@ impl From<&PluginStatus> for PluginLine {
     }
 }
 
+impl PluginLine {
+    /// One that never served, and shall not.
+    pub fn held_back(of: Inspection) -> Self {
+        Self {
+            id: of.manifest.id.to_string(),
+            version: of.manifest.version.to_string(),
+            state: plugbay_loader::PluginState::Disabled.to_string(),
+            generation: None,
+            calls: 0,
+            generations: Vec::new(),
+            pinned: Vec::new(),
+            path: of.path,
+            hash: of.hash.unwrap_or_default(),
+            description: of.manifest.description,
+        }
+    }
+}
+
 impl From<&Refusal> for RefusedLine {
     fn from(refusal: &Refusal) -> Self {
         let (id, version) = refusal.plugin.clone().unzip();

@@ -283,10 +283,15 @@ impl Shared {
             Some(ended) => Some(ended?),
             None => None,
         };
-        let status = self.status(plugin).ok_or_else(|| self.unknown(plugin))?;
+        let line = match self.status(plugin) {
+            Some(status) => PluginLine::from(&status),
+            // It never served, and is held back from now on.
+            None if action == Action::Disable => PluginLine::held_back(self.inspect(plugin)?),
+            None => return Err(self.unknown(plugin)),
+        };
         let (state_kept, failures) = unloaded
             .map_or((false, Vec::new()), |unloaded| (unloaded.state_kept, unloaded.failures));
-        Ok(Changed { plugin: PluginLine::from(&status), state_kept, failures })
+        Ok(Changed { plugin: line, state_kept, failures })
     }
 
     fn status(&self, plugin: &str) -> Option<PluginStatus> {

@@ -31,6 +31,7 @@ pub(super) struct ReloadTable {
     allowed_troubles: Option<u32>,
     max_generations: Option<Count>,
     pub(super) drain_seconds: Option<Seconds>,
+    pause_seconds: Option<Seconds>,
 }
 
 /// A time that is not nothing.
@@ -151,6 +152,9 @@ impl ReloadTable {
         }
         if let Some(Count(most)) = self.max_generations {
             host = host.max_generations(most);
+        }
+        if let Some(Seconds(limit)) = self.pause_seconds {
+            host = host.pause_limit(limit);
         }
         host
     }

@@ -16,14 +16,25 @@ use crate::platform::Task;
 use crate::unload::Pin;
 
 /// Threads that have begun to end and may not be gone.
-static ENDING: Mutex<Vec<Task>> = Mutex::new(Vec::new());
+static ENDING: Mutex<Vec<Ending>> = Mutex::new(Vec::new());
+
+#[derive(Debug, Clone, Copy)]
+struct Ending {
+    task: Task,
+    /// How many functions of hosts it is in, one inside of the other.
+    in_host: u32,
+}
 
 /// What is known of one thread. Without a destructor, so that it can be used
 /// in the middle of the thread's end.
 struct Watch {
     tid: Cell<i32>,
+    /// It stands in `ENDING`.
+    ending: Cell<bool>,
     /// Its objects were destroyed; what comes now comes too late.
     ended: Cell<bool>,
+    /// How many calls of the host by a library it is in.
+    in_library: Cell<u32>,
     footprints: RefCell<ManuallyDrop<Vec<Weak<Footprint>>>>,
 }
 
@@ -31,6 +42,8 @@ thread_local! {
     static WATCH: Watch = const {
         Watch {
             tid: Cell::new(0),
+            ending: Cell::new(false),
+            in_library: Cell::new(0),
             ended: Cell::new(false),
             footprints: RefCell::new(ManuallyDrop::new(Vec::new())),
         }
@@ -46,10 +59,11 @@ impl Drop for End {
         // Before any of the library's code runs here for the last time.
         let this = Task::current();
         let mut ending = ENDING.lock();
-        ending.retain(|task| task.is_alive());
-        ending.push(this);
+        ending.retain(|one| one.task.is_alive());
+        ending.push(Ending { task: this, in_host: 0 });
         drop(ending);
         WATCH.with(|watch| {
+            watch.ending.set(true);
             loop {
                 // The borrow ends with this line: a destructor may add to the list.
                 let next = watch.footprints.borrow_mut().pop();
@@ -95,12 +109,62 @@ pub(super) fn leaves_locals_on(footprint: &Arc<Footprint>) -> Option<i32> {
     })
 }
 
-/// Waits until the threads that are ending now, other than this one, are gone.
+/// Says, as long as it is kept, that the calling thread is in a function of a
+/// host, which may wait for others: a thread that ends may do so from the
+/// destructor of a thread-local of the program's own.
+pub(crate) struct InHost {
+    task: Option<Task>,
+}
+
+/// To be kept from before the first lock until after the last one.
+pub(crate) fn in_host() -> InHost {
+    // One that a library's destructor has called goes back into it.
+    let counts = WATCH.with(|watch| watch.ending.get() && watch.in_library.get() == 0);
+    let task = counts.then(Task::current);
+    if let Some(task) = task {
+        change(task, |in_host| in_host.saturating_add(1));
+    }
+    InHost { task }
+}
+
+impl Drop for InHost {
+    fn drop(&mut self) {
+        if let Some(task) = self.task {
+            change(task, |in_host| in_host.saturating_sub(1));
+        }
+    }
+}
+
+/// For the calling thread, whose entry is the last one with its number.
+fn change(task: Task, how: impl FnOnce(u32) -> u32) {
+    let mut ending = ENDING.lock();
+    if let Some(one) = ending.iter_mut().rfind(|one| one.task.tid == task.tid) {
+        one.in_host = how(one.in_host);
+    }
+}
+
+/// Says, as long as it is kept, that a library has called the host on this thread.
+pub(crate) struct InLibrary(());
+
+pub(crate) fn in_library() -> InLibrary {
+    WATCH.with(|watch| watch.in_library.set(watch.in_library.get().saturating_add(1)));
+    InLibrary(())
+}
+
+impl Drop for InLibrary {
+    fn drop(&mut self) {
+        WATCH.with(|watch| watch.in_library.set(watch.in_library.get().saturating_sub(1)));
+    }
+}
+
+/// Waits until the threads that are ending now are gone, or are in a function of
+/// a host: such a thread may be waiting for this one.
 pub(super) fn wait_for_ending_threads(until: Instant) -> Result<(), Pin> {
-    let this = nix::unistd::gettid().as_raw();
-    let mut ending = ENDING.lock().clone();
+    let mut waited_for: Vec<Task> = ENDING.lock().iter().map(|one| one.task).collect();
     wait(until, || {
-        ending.retain(|task| task.tid != this && task.is_alive());
-        ending.clone()
+        let ending = ENDING.lock();
+        let elsewhere = |task: &Task| ending.iter().any(|one| one.task == *task && one.in_host > 0);
+        waited_for.retain(|task| !elsewhere(task) && task.is_alive());
+        waited_for.clone()
     })
 }

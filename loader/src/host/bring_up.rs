@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use plugbay_interface::manifest::PluginId;
@@ -17,6 +17,7 @@ use crate::events::{Cause, Happening, Times};
 use crate::keeper::Wish;
 use crate::link::{Link, StateSource, level_for};
 use crate::load;
+use crate::on_thread::Deadline;
 use crate::parallel;
 use crate::probation::Troubles;
 use crate::reload::ReloadError;
@@ -40,8 +41,8 @@ impl Inner {
                 .and_then(|()| self.kept_state(&about))
                 .and_then(|state| {
                     let taker = Arc::new(InTime::default());
-                    let deadline = self.options.activation_deadline;
-                    self.construct(resolved, &about, state, &mut times, deadline, taker)
+                    let deadline = Deadline::new(self.options.activation_deadline);
+                    self.construct(resolved, &about, state, &mut times, &deadline, taker)
                 })
                 .map(|active| (active, times))
                 .map_err(|error| Arc::new(Refusal::of(&about, error)));
@@ -120,7 +121,7 @@ impl Inner {
         about: &Arc<Loadable>,
         state: StateSource,
         times: &mut Times,
-        deadline: Duration,
+        deadline: &Arc<Deadline>,
         taker: Arc<dyn Taker>,
     ) -> Result<Arc<Active>, Error> {
         let begin = Instant::now();

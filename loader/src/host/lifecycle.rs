@@ -14,6 +14,7 @@ use crate::activate::Active;
 use crate::call::CallError;
 use crate::discover::{Candidate, discover};
 use crate::events::Cause;
+use crate::footprint::{InHost, in_host};
 use crate::keeper::Wish;
 use crate::parallel;
 use crate::records;
@@ -24,11 +25,19 @@ use crate::resolve::{HostFacts, Resolved, resolve};
 use crate::unload::{UnloadError, Unloaded};
 use crate::verify::{Verified, says_to_be, verify};
 
+/// One thread's turn to change a host.
+pub(super) struct Turn<'a> {
+    // Dropped in this order.
+    _turn: MutexGuard<'a, ()>,
+    _in_host: InHost,
+}
+
 impl Inner {
     /// The turn to change something. Libraries that could not be closed before
     /// may be by now.
-    pub(super) fn change(&self) -> MutexGuard<'_, ()> {
-        let turn = self.changing.lock();
+    pub(super) fn change(&self) -> Turn<'_> {
+        let in_host = in_host();
+        let turn = Turn { _turn: self.changing.lock(), _in_host: in_host };
         self.pinned.sweep(self.options.ending, self.options.activation_deadline);
         turn
     }
@@ -220,9 +229,14 @@ impl Inner {
     pub(super) fn stop(&self) -> Vec<Result<Unloaded, UnloadError>> {
         self.stopped.store(true, Ordering::Release);
         self.unwatch();
-        let ids: Vec<_> = self.known.lock().plugins.keys().cloned().collect();
+        let ids: Vec<_> = {
+            let mut known = self.known.lock();
+            known.to_remove.clear();
+            known.to_take.clear();
+            known.plugins.keys().cloned().collect()
+        };
         // All at once, so that the slow ones wait together.
-        thread::scope(|scope| {
+        let ended = thread::scope(|scope| {
             let ends: Vec<_> = ids
                 .iter()
                 .map(|id| {
@@ -243,11 +257,18 @@ impl Inner {
                     Err(ended) => ended,
                 })
                 .collect()
-        })
+        });
+        let known = self.known.lock();
+        let still_to_save =
+            known.plugins.iter().filter(|(_, record)| record.leaving.iter().any(|one| one.saves));
+        let ids: Vec<_> = still_to_save.map(|(id, _)| id.clone()).collect();
+        self.persisted.release_all_but(&ids);
+        ended
     }
 
     /// The last clone of the host is gone.
     pub(super) fn end(&self) {
+        let _in_host = in_host();
         let changing = self.changing.lock();
         for unloaded in self.stop().into_iter().flatten() {
             for failure in &unloaded.failures {
@@ -277,6 +298,9 @@ impl Inner {
 
     /// Why a call found nobody.
     pub(super) fn why_not(&self, id: &str) -> CallError {
+        if let Err(error) = self.running() {
+            return error.into();
+        }
         let known = self.known.lock();
         if let Some((plugin, record)) = known.plugins.get_key_value(id) {
             let state = match record.state {

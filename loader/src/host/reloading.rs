@@ -16,15 +16,14 @@ use crate::error::{Error, Explain};
 use crate::events::{Cause, Happening, Reloaded, Times};
 use crate::handover::{Handover, HandoverError, Measured};
 use crate::link::StateSource;
+use crate::naming;
+use crate::on_thread::Deadline;
 use crate::platform;
 use crate::probe::ProbeError;
 use crate::reload::{LookedAt, Outcome, ReloadError, RollbackError};
 use crate::report::{Loadable, PluginState, Refusal};
 use crate::resolve::{Resolved, resolve};
 use crate::verify::{Verified, verify};
-
-/// What the quarantine says of content that was left for the version before.
-const ROLLED_BACK: &str = "it was rolled back: ";
 
 impl Inner {
     /// Looks for the file of a plugin, and lets it take over.
@@ -161,8 +160,18 @@ impl Inner {
         match self.try_replace(resolved, &about, old, &mut times) {
             Ok((active, measured, saved)) => {
                 let stateful = is_stateful(old);
+                // After a way back: it came from the file that is kept, which a
+                // host that is started anew needs again, and the one that it
+                // left is not to come back.
+                let may_come_back = !matches!(cause, Cause::Rollback | Cause::Trouble(_));
                 // What is on disk from before is not replaced by nothing.
-                let note = if stateful { self.persist(&active, saved.as_ref()) } else { None };
+                let mut notes = Vec::new();
+                if stateful {
+                    notes.extend(self.persist(&active, saved.as_ref()));
+                }
+                if !may_come_back {
+                    notes.extend(self.not_again(old, cause));
+                }
                 let reloaded = Reloaded {
                     plugin: about.manifest.id.clone(),
                     from: old.about.manifest.version.clone(),
@@ -174,12 +183,8 @@ impl Inner {
                     times,
                     calls_waited: measured.waited,
                     state_bytes: stateful.then_some(measured.bytes as u64),
-                    note,
+                    note: joined(notes),
                 };
-                // After a way back: it came from the file that is kept, which a
-                // host that is started anew needs again, and the one that it
-                // left is not to come back.
-                let may_come_back = !matches!(cause, Cause::Rollback | Cause::Trouble(_));
                 if may_come_back {
                     self.keep_file(old);
                 }
@@ -223,45 +228,38 @@ impl Inner {
         let Some(slot) = self.table.load().get(id).cloned() else {
             return Err(ActivateError::Unwanted.into());
         };
-        let handover = Arc::new(Handover::new(
-            slot,
-            is_stateful(old),
-            self.options.drain_limit,
-            self.options.max_state,
-            about.manifest.state_persist,
-        ));
+        // The calls that run have their own time, and are to be named if they
+        // take longer; the activation is not to be blamed for them.
+        let limits = self.options.handover_limits();
+        let mut deadline = self.options.activation_deadline;
+        if is_stateful(old) {
+            deadline = deadline.saturating_add(limits.drain.min(limits.pause));
+        }
+        let deadline = Deadline::new(deadline);
+        let (stateful, copies) = (is_stateful(old), about.manifest.state_persist);
+        let handover = Handover::new(slot, stateful, limits, deadline.clone(), copies);
+        let handover = Arc::new(handover);
         // What a version without state has left on disk is its successor's.
-        let state = match is_stateful(old) {
+        let state = match stateful {
             true => StateSource::Over(handover.clone()),
             false => self.kept_state(about)?,
         };
-        // The calls that run have their own time, and are to be named if they
-        // take longer; the activation is not to be blamed for them.
-        let mut deadline = self.options.activation_deadline;
-        if is_stateful(old) {
-            deadline = deadline.saturating_add(self.options.drain_limit);
-        }
-        let outcome = self.construct(resolved, about, state, times, deadline, handover.clone());
+        let outcome = self.construct(resolved, about, state, times, &deadline, handover.clone());
         let measured = handover.measured();
-        if is_stateful(old) && !measured.pause.is_zero() {
+        if stateful && !measured.pause.is_zero() {
             times.pause = Some(measured.pause);
             times.drain = Some(measured.drain);
             times.save = Some(measured.save);
         }
         match (outcome, handover.failure()) {
             (Ok(active), _) => Ok((active, measured, handover.take_copy())),
-            (Err(_), Some(failure)) => Err(ReloadError::Handover(failure).into()),
+            (Err(_), Some(failure)) => Err(failure.into()),
             (Err(error), None) => Err(error),
         }
     }
 
     /// Goes back to the generation before.
-    pub(super) fn roll_back(
-        &self,
-        id: &PluginId,
-        cause: Cause,
-        reason: &str,
-    ) -> Result<Reloaded, RollbackError> {
+    pub(super) fn roll_back(&self, id: &PluginId, cause: Cause) -> Result<Reloaded, RollbackError> {
         let Some(current) = self.serving(id) else {
             return Err(RollbackError::NotActive { plugin: id.clone() });
         };
@@ -276,9 +274,11 @@ impl Inner {
         });
         let kept = self.kept_file(id).filter(|path| hash_in(path) != Some(current.about.hash));
         let file = kept.or(its_copy);
-        let outcome = match (&idle, file) {
+        match (&idle, file) {
             // Nothing to hand over: the one that waits can go on at once.
-            (Some(idle), _) if !is_stateful(&current) => Ok(self.swap_back(&current, idle, &cause)),
+            (Some(idle), _) if !is_stateful(&current) => {
+                Ok(self.swap_back(&current, idle, &cause, None))
+            }
             (idle, Some(file)) => match (self.load_earlier(file, &current, &cause), idle) {
                 (Ok(reloaded), idle) => {
                     // The new generation has the state; the one that waits has not.
@@ -293,27 +293,43 @@ impl Inner {
                     Err(RollbackError::Refused(refusal))
                 }
                 (Err(refusal), Some(idle)) => {
-                    let mut reloaded = self.swap_back(&current, idle, &cause);
                     let note = format!("with the state that it had, as {}", refusal.reason());
-                    reloaded.note = Some(note);
-                    Ok(reloaded)
+                    Ok(self.swap_back(&current, idle, &cause, Some(note)))
                 }
                 (Err(refusal), None) => Err(RollbackError::Refused(refusal)),
             },
-            (Some(idle), None) => Ok(self.swap_back(&current, idle, &cause)),
+            (Some(idle), None) => Ok(self.swap_back(&current, idle, &cause, None)),
             (None, None) => Err(RollbackError::NothingBefore { plugin: id.clone() }),
-        }?;
-        // It is known what it does now; only other bytes are worth a try.
-        let (hash, path) = (current.about.hash, current.about.path.as_path());
-        let reason = format!("{ROLLED_BACK}{reason}");
-        if let Err(error) = self.verdicts.quarantine(&hash, id.as_str(), path, reason) {
-            log::warn!("{id}: that it was rolled back cannot be kept: {error}");
         }
-        Ok(outcome)
+    }
+
+    /// It is known what a generation does that was left for the one before: only
+    /// other bytes are worth a try. What should be known of that.
+    fn not_again(&self, left: &Active, cause: &Cause) -> Option<String> {
+        let why = match cause {
+            Cause::Trouble(why) => why,
+            _ => "somebody went back to the version before",
+        };
+        let Loadable { manifest, hash, path, .. } = &*left.about;
+        let reason = format!("it was rolled back: {why}");
+        let entry = self.verdicts.went_back_from(hash, manifest.id.as_str(), path, reason);
+        (!entry.kept).then(|| {
+            format!(
+                "version {} is held back until this host ends, and not for the next one: that \
+                 cannot be kept on disk",
+                manifest.version
+            )
+        })
     }
 
     /// The one that waits serves again, and the other one ends.
-    fn swap_back(&self, current: &Arc<Active>, idle: &Arc<Active>, cause: &Cause) -> Reloaded {
+    fn swap_back(
+        &self,
+        current: &Arc<Active>,
+        idle: &Arc<Active>,
+        cause: &Cause,
+        note: Option<String>,
+    ) -> Reloaded {
         let begin = Instant::now();
         let id = &idle.about.manifest.id;
         if let Some(slot) = self.table.load().get(id) {
@@ -331,7 +347,7 @@ impl Inner {
             times,
             calls_waited: 0,
             state_bytes: None,
-            note: None,
+            note: joined(note.into_iter().chain(self.not_again(current, cause)).collect()),
         };
         if let Some(record) = self.known.lock().plugins.get_mut(id) {
             record.serves(idle);
@@ -380,7 +396,7 @@ impl Inner {
         if !serves || self.running().is_err() {
             return;
         }
-        if let Err(error) = self.roll_back(id, Cause::Trouble(reason.clone()), &reason) {
+        if let Err(error) = self.roll_back(id, Cause::Trouble(reason.clone())) {
             log::warn!("{id} is in trouble ({reason}), and there is no way back: {error}");
         }
     }
@@ -390,9 +406,7 @@ impl Inner {
     pub(super) fn bring_back(&self, refused: &[Arc<Refusal>]) {
         // Not one that crashed: what lies there is not what served before it.
         let rolled_back = refused.iter().filter(|refusal| match &refusal.error {
-            Error::Probe(ProbeError::StillQuarantined(entry)) => {
-                entry.reason.starts_with(ROLLED_BACK)
-            }
+            Error::Probe(ProbeError::StillQuarantined(entry)) => entry.host.is_some(),
             _ => false,
         });
         let ids: Vec<_> = rolled_back
@@ -439,13 +453,19 @@ impl Inner {
     }
 
     fn earlier(&self, id: &PluginId) -> PathBuf {
-        self.options.cache_dir.join("earlier").join(id.as_str())
+        let own = naming::hosts_in(&self.options.cache_dir).join(&self.options.name);
+        own.join("earlier").join(id.as_str())
     }
 }
 
 /// Whether it failed because calls did not end in time.
-fn is_in_use(refusal: &Refusal) -> bool {
+pub(super) fn is_in_use(refusal: &Refusal) -> bool {
     matches!(refusal.error, Error::Reload(ReloadError::Handover(HandoverError::Busy { .. })))
+}
+
+/// In one line.
+fn joined(notes: Vec<String>) -> Option<String> {
+    (!notes.is_empty()).then(|| notes.join("; "))
 }
 
 /// Whether a generation has a state to hand over.

@@ -8,14 +8,15 @@ use plugbay_interface::abi::SavedState;
 use plugbay_interface::manifest::PluginId;
 
 use super::{Inner, Leaving, Previous, Record};
-use crate::activate::{Active, Taker, on_thread};
+use crate::activate::{Active, Taker};
 use crate::events::{Cause, Happening, Times};
 use crate::handover::{Handover, HandoverError};
 use crate::keeper::{self, Wish};
+use crate::on_thread::{Deadline, on_thread};
 use crate::persist::SaveError;
 use crate::records::Holder;
 use crate::report::{GenerationStatus, PluginState, PluginStatus, Role};
-use crate::slot::{Drained, drain, holders_of};
+use crate::slot::{Drained, Slot, drain, holders_of};
 use crate::unload::{self, Retired, UnloadError, Unloaded};
 
 /// How long a replaced generation's last calls are waited for at once, before
@@ -42,6 +43,10 @@ impl Inner {
         let begin = Instant::now();
         let drained = match drain(active, limit) {
             Ok(drained) => drained,
+            Err(holders) if self.running().is_err() => {
+                self.end_later(&slot, &id, &holders);
+                return Err(UnloadError::Left { plugin: id, holders, limit });
+            }
             Err(holders) => {
                 slot.reopen();
                 return Err(UnloadError::Busy { plugin: id, holders, limit });
@@ -81,6 +86,22 @@ impl Inner {
         Ok(unloaded)
     }
 
+    /// The host is stopped, and somebody still uses this one: no call comes to it
+    /// any more, and it is ended when nobody does.
+    fn end_later(&self, slot: &Slot, id: &PluginId, holders: &[Holder]) {
+        let Some(active) = slot.close() else { return };
+        let generation = active.generation;
+        if let Some(record) = self.known.lock().plugins.get_mut(id) {
+            record.state = PluginState::Retiring;
+            let since = Instant::now();
+            // That it is in use is told here.
+            record.leaving.push(Leaving { active, since, told: true, saves: true });
+        }
+        let (plugin, holders) = (id.clone(), holders.to_vec());
+        self.chronicle.tell(Happening::InUse { plugin, generation, holders });
+        self.keep(Wish::Look);
+    }
+
     /// Keeps a state on disk, for plugins that ask for that. Says why it could not.
     pub(super) fn persist(&self, active: &Active, state: Option<&SavedState>) -> Option<String> {
         let manifest = &active.about.manifest;
@@ -102,8 +123,10 @@ impl Inner {
             return Err(SaveError::NotAsked { plugin: id.clone() });
         }
         let options = &self.options;
-        let handover =
-            Arc::new(Handover::new(slot, true, options.drain_limit, options.max_state, false));
+        let limits = options.handover_limits();
+        let deadline = options.activation_deadline.saturating_add(limits.drain.min(limits.pause));
+        let deadline = Deadline::new(deadline);
+        let handover = Arc::new(Handover::new(slot, true, limits, deadline.clone(), false));
         let footprint = serving.footprint().ok_or_else(not_active)?;
         let work = {
             let handover = handover.clone();
@@ -114,8 +137,7 @@ impl Inner {
                 saved
             }
         };
-        let deadline = options.activation_deadline.saturating_add(options.drain_limit);
-        let saved = on_thread(id, &footprint, deadline, work, || handover.give_up())
+        let saved = on_thread(id, &footprint, &deadline, work, || handover.give_up())
             .map_err(|_| HandoverError::GivenUp)
             .and_then(|saved| saved)
             .map_err(|error| SaveError::State { plugin: id.clone(), error })?;
@@ -142,7 +164,31 @@ impl Inner {
             }
             return Ok(unloaded);
         }
-        Err(UnloadError::NotActive { plugin: id.to_owned() })
+        // Refused until now: a file that is good one day is held back then.
+        let mut refused = known.refused.iter().filter_map(|refusal| refusal.plugin.as_ref());
+        let mut ids = known.files.values().chain(refused.by_ref().map(|(id, _)| id));
+        let id = match ids.find(|known| known.as_str() == id) {
+            Some(id) if state == PluginState::Disabled => id.clone(),
+            _ => return Err(UnloadError::NotActive { plugin: id.to_owned() }),
+        };
+        known.disabled.insert(id.clone());
+        Ok(Unloaded {
+            generation: 0,
+            pinned: self.pinned.of(&id).pop().map(|(_, pin)| pin),
+            state_kept: false,
+            failures: Vec::new(),
+            id,
+        })
+    }
+
+    /// Takes a `disable` back, whatever becomes of the plugin then.
+    pub(super) fn no_longer_held_back(&self, id: &PluginId) {
+        let mut known = self.known.lock();
+        known.disabled.remove(id);
+        let record = known.plugins.get_mut(id);
+        if let Some(record) = record.filter(|record| record.state == PluginState::Disabled) {
+            record.state = PluginState::Unloaded;
+        }
     }
 
     /// A generation was replaced: it waits for its probation to end, if it may
@@ -191,7 +237,12 @@ impl Inner {
         // It is listed until it has ended.
         if let Some(record) = self.known.lock().plugins.get_mut(id) {
             let since = Instant::now();
-            record.leaving.push(Leaving { active: active.clone(), since, told: false });
+            record.leaving.push(Leaving {
+                active: active.clone(),
+                since,
+                told: false,
+                saves: false,
+            });
         }
         if let Err(_holders) = self.try_to_end(&active, AT_ONCE.min(self.options.drain_limit)) {
             self.keep(Wish::Look);
@@ -204,12 +255,29 @@ impl Inner {
         let begin = Instant::now();
         let drained = drain(active.clone(), limit)?;
         let mut times = Times { drain: Some(begin.elapsed()), ..Times::default() };
-        let retired = self.retire(drained, false, &mut times);
+        let saves =
+            self.known.lock().plugins.get(id).is_some_and(|record| {
+                record.leaving.iter().any(|one| one.saves && is_it(one, active))
+            });
+        let mut retired = self.retire(drained, saves, &mut times);
+        if retired.saved {
+            retired.failures.extend(self.persist(active, retired.state.as_ref()));
+        }
         if let Some(record) = self.known.lock().plugins.get_mut(id) {
-            let mut gone = record.leaving.extract_if(.., |one| Arc::ptr_eq(&one.active, active));
+            let mut gone = record.leaving.extract_if(.., |one| is_it(one, active));
             times.drain = gone
                 .next()
                 .map(|one| one.since.elapsed().saturating_sub(times.unload.unwrap_or_default()));
+            drop(gone);
+            if saves {
+                record.state = PluginState::Unloaded;
+                record.saved.clone_from(&retired.state);
+            }
+        }
+        if saves {
+            let (plugin, generation, cause) = (id.clone(), active.generation, Cause::Request);
+            let state_kept = retired.state.is_some();
+            self.chronicle.tell(Happening::Unloaded { plugin, generation, cause, state_kept });
         }
         self.tell_retired(id, retired, times);
         Ok(())
@@ -305,8 +373,11 @@ impl Inner {
         for active in leaving {
             self.try_again(&active);
         }
-        self.remove_those_in_use();
-        self.take_those_in_use();
+        // Nothing is to begin in a host that was stopped.
+        if self.running().is_ok() {
+            self.remove_those_in_use();
+            self.take_those_in_use();
+        }
         let known = self.known.lock();
         let next = |record: &Record| {
             let until = record.previous.as_ref().map(|previous| previous.until);
@@ -367,4 +438,8 @@ impl Inner {
             .chain(record.leaving.iter().map(|left| status(&left.active, Role::Leaving)))
             .collect()
     }
+}
+
+fn is_it(leaving: &Leaving, active: &Arc<Active>) -> bool {
+    Arc::ptr_eq(&leaving.active, active)
 }

@@ -6,11 +6,13 @@ use std::time::Instant;
 
 use plugbay_interface::manifest::PluginId;
 
+use super::reloading::is_in_use;
 use super::{Inner, Known, LoadPluginError, Record};
 use crate::discover::discover_one;
 use crate::error::{Error, Explain};
 use crate::events::{Cause, Happening, Times};
 use crate::keeper::Wish;
+use crate::reload::ReloadError;
 use crate::report::{Loadable, PluginState, Refusal, full_message};
 use crate::resolve::resolve;
 use crate::slot::holders_of;
@@ -154,7 +156,7 @@ impl Inner {
                     Ok(_) => self.known.lock().refused.retain(|refusal| refusal.path != path),
                     // It is told where it is known.
                     Err(LoadPluginError::Refused(refusal)) => {
-                        if let Error::Reload(_) = refusal.error {
+                        if may_pass(&refusal) {
                             self.known.lock().to_take.insert(id.clone(), path);
                             self.keep(Wish::Look);
                         }
@@ -174,9 +176,11 @@ impl Inner {
     pub(super) fn take_those_in_use(&self) {
         let free = {
             let known = self.known.lock();
-            known.to_take.keys().filter(|id| self.is_free(&known, id)).cloned().collect::<Vec<_>>()
+            let ids = known.to_take.keys().filter(|id| self.is_free(&known, id));
+            ids.cloned().collect::<Vec<_>>()
         };
-        for id in free {
+        let ids = free.into_iter().filter(|id| self.room_for_another(id).is_ok());
+        for id in ids {
             let path = self.known.lock().to_take.remove(&id);
             if let Some(path) = path.filter(|path| path.exists()) {
                 self.file_ready(&path, Times::default());
@@ -253,6 +257,12 @@ impl Inner {
             .find(|(id, one)| one.about.path == path || instead(id, &one.about.path))
             .map(|(_, record)| record.about.clone())
     }
+}
+
+/// Whether the same file may be taken later, without anybody's doing. Not where it
+/// was slow, or the state could not be had: each attempt lets calls wait.
+fn may_pass(refusal: &Refusal) -> bool {
+    is_in_use(refusal) || matches!(refusal.error, Error::Reload(ReloadError::Generations { .. }))
 }
 
 fn problem(error: &impl Explain) -> Happening {
