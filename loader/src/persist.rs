@@ -222,6 +222,11 @@ impl Persisted {
         self.claimed.lock().retain(|id, _| kept.contains(id));
     }
 
+    /// Lets other hosts have this one.
+    pub(crate) fn release(&self, id: &PluginId) {
+        self.claimed.lock().remove(id);
+    }
+
     /// The state as it lay before hosts had names, for one that has kept none yet.
     fn earlier(&self, id: &PluginId) -> Option<PathBuf> {
         let path = self.earlier.as_ref()?.join(id.as_str());

@@ -162,9 +162,11 @@ impl Drop for InLibrary {
 pub(super) fn wait_for_ending_threads(until: Instant) -> Result<(), Pin> {
     let mut waited_for: Vec<Task> = ENDING.lock().iter().map(|one| one.task).collect();
     wait(until, || {
-        let ending = ENDING.lock();
-        let elsewhere = |task: &Task| ending.iter().any(|one| one.task == *task && one.in_host > 0);
-        waited_for.retain(|task| !elsewhere(task) && task.is_alive());
+        let in_host: Vec<Task> = {
+            let ending = ENDING.lock();
+            ending.iter().filter(|one| one.in_host > 0).map(|one| one.task).collect()
+        };
+        waited_for.retain(|task| !in_host.contains(task) && task.is_alive());
         waited_for.clone()
     })
 }

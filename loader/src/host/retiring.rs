@@ -263,6 +263,10 @@ impl Inner {
         if retired.saved {
             retired.failures.extend(self.persist(active, retired.state.as_ref()));
         }
+        if saves {
+            // The last one that this host keeps of it.
+            self.persisted.release(id);
+        }
         if let Some(record) = self.known.lock().plugins.get_mut(id) {
             let mut gone = record.leaving.extract_if(.., |one| is_it(one, active));
             times.drain = gone
