@@ -1,6 +1,8 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use plugbay_interface::manifest::section::SectionError;
 use plugbay_interface::manifest::{Embedded, Facts, Manifest, PluginId};
@@ -306,7 +308,8 @@ impl ImageError {
 }
 
 /// Looks at a candidate's file and bytes and takes a private copy into
-/// `workspace`. Does file I/O; never waits for another process; loads nothing.
+/// `workspace`. Does file I/O, and waits some milliseconds for one who has it open for
+/// writing, but not for him to finish; loads nothing.
 ///
 /// # Errors
 ///
@@ -345,7 +348,7 @@ fn look(
     {
         return Err(Problem::Foreign { owner });
     }
-    if platform::writers_of(&file) == Writers::Somebody {
+    if is_being_written(&file) {
         return Err(Problem::Unfinished);
     }
     match metadata.len() {
@@ -364,16 +367,35 @@ fn look(
     })?;
     // Half of one version and half of another look well. Who has written meanwhile
     // has it open still, or has changed its times.
+    if is_being_written(&file) {
+        return Err(Problem::Unfinished);
+    }
     let after = file.metadata().map_err(Problem::Unreadable)?;
-    if platform::writers_of(&file) == Writers::Somebody
-        || !platform::is_unchanged(&metadata, &after)
-    {
+    if !platform::is_unchanged(&metadata, &after) {
         return Err(Problem::Unfinished);
     }
     let embedded = image::inspect(draft.bytes()).map_err(Problem::Image)?;
     let snapshot = draft.named(&embedded.manifest).map_err(Problem::Copy)?;
     Ok((embedded, snapshot))
 }
+
+/// Whether somebody has the file open for writing, and goes on doing so. Not at the
+/// first look: a writer that starts a process has left it what it had open, until that
+/// process runs its own program.
+fn is_being_written(file: &File) -> bool {
+    let mut pause = Duration::from_millis(1);
+    while platform::writers_of(file) == Writers::Somebody {
+        if pause > LONGEST_PAUSE {
+            return true;
+        }
+        thread::sleep(pause);
+        pause *= 2;
+    }
+    false
+}
+
+/// All of them together are 31 ms.
+const LONGEST_PAUSE: Duration = Duration::from_millis(16);
 
 /// Whether the file says that it is this plugin. Nothing is checked or copied:
 /// it only saves the work for files that are others.
