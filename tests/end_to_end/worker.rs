@@ -1,11 +1,18 @@
-//! What becomes of the processes that load libraries first. Alone in its process, as it
-//! tells them by whose children they are.
+//! What becomes of the processes that load libraries first. One test at a time, as they
+//! tell them by whose children they are.
 
+use std::env;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::process::Command;
 
-use plugbay_tests::{Folder, build, until, with_embedded};
+use parking_lot::Mutex;
+use plugbay_loader::Explain;
+use plugbay_tests::{Folder, build, until, with_embedded, worker};
 use serde_json::json;
+
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// A library that nobody has seen yet.
 fn library(id: &str) -> Vec<u8> {
@@ -22,8 +29,13 @@ fn only_child_of(pid: u32) -> Option<u32> {
     children.first().copied()
 }
 
+fn end(pid: u32, signal: &str) {
+    let done = Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status();
+    assert!(done.unwrap().success());
+}
+
 fn kill(pid: u32) {
-    assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
+    end(pid, "KILL");
 }
 
 /// Whether it has had its request, and so ends by itself: from then on it is the first
@@ -36,6 +48,7 @@ fn is_busy(pid: u32) -> bool {
 /// no library is blamed for it. With the host, all of them go.
 #[test]
 fn workers_and_children_may_be_ended_by_others() {
+    let _alone = ALONE.lock();
     let folder = Folder::new();
     folder.write("a.so", library("answea"));
     let host = folder.host().build().unwrap();
@@ -62,4 +75,61 @@ fn workers_and_children_may_be_ended_by_others() {
     drop(host);
     until(|| !fs::exists(format!("/proc/{last}")).unwrap());
     assert_eq!(only_child_of(std::process::id()), None);
+}
+
+/// They may not be raised, and the child wanted more than there was.
+#[test]
+fn limits_of_the_host_are_not_the_librarys_doing() {
+    const TEST: &str = "limits_of_the_host_are_not_the_librarys_doing";
+    const HERE: &str = "PLUGBAY_TEST_LIMITS";
+    if env::var_os(HERE).is_some() {
+        let folder = Folder::new();
+        folder.write("a.so", library("answer"));
+        let refused = folder.start().1.refused;
+        return assert!(refused.is_empty(), "{}", refused[0]);
+    }
+    let _alone = ALONE.lock();
+    worker();
+    library("answer");
+    // Blocks of 512 bytes, and KiB. Root may raise them all the same.
+    let script = r#"ulimit -f 100000 && ulimit -d 3000000 || exit 9
+        if [ "$(id -u)" = 0 ]; then exec setpriv --bounding-set=-sys_resource "$@"; fi
+        exec "$@""#;
+    let output = Command::new("sh")
+        .args(["-c", script, "sh"])
+        .arg(env::current_exe().unwrap())
+        .args([TEST, "--exact", "--nocapture"])
+        .env(HERE, "1")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_child_that_cannot_be_made_ready_is_not_the_librarys_doing() {
+    let _alone = ALONE.lock();
+    let folder = Folder::new();
+    // Where it looks for /dev/null there is what cannot be opened.
+    let odd = folder.beside("odd");
+    let _listener = UnixListener::bind(&odd).unwrap();
+    let own = folder.beside("worker");
+    let script = format!(
+        "#!/bin/sh\nexec unshare -m sh -c 'mount --bind {} /dev/null && exec {} {}'\n",
+        odd.display(),
+        worker().display(),
+        plugbay_loader::worker::ARGUMENT,
+    );
+    fs::write(&own, script).unwrap();
+    fs::set_permissions(&own, fs::Permissions::from_mode(0o755)).unwrap();
+    if !Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|done| done.success()) {
+        return println!("not tried: this user cannot mount");
+    }
+    let host = folder.host().worker(own).build().unwrap();
+    for id in ["answea", "answeb"] {
+        folder.write("a.so", library(id));
+        let error = host.load(id).unwrap_err();
+        assert_eq!(error.code(), "PB0404", "{error}");
+        assert!(error.to_string().contains("No such device or address"), "{error}");
+    }
+    assert!(host.verdicts().quarantined().unwrap().is_empty());
 }

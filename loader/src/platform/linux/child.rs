@@ -45,6 +45,16 @@ pub(crate) struct Child {
 /// begin with it was written by the library and not by `body`'s caller.
 type Token = [u8; 8];
 
+/// What the bytes are that come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Kind {
+    /// What `body` made.
+    Result,
+    /// Why it was not run: nothing that it would have done.
+    NotReady,
+}
+
 /// The longest request that is read in one go: a path.
 const PATH_MOST: usize = 8 * 1024;
 
@@ -83,17 +93,22 @@ impl Child {
             nix::unistd::ForkResult::Child => {
                 // The request ends when nobody can write to it any more.
                 drop((request, result));
-                let finished = detach(parent, said.as_fd()).is_ok() && {
+                let asked = detach(parent, said.as_fd()).and_then(|()| {
                     prepare();
                     // Room for it at once, so that it is read at once.
                     let mut asked = Vec::with_capacity(PATH_MOST);
-                    request_reader.read_to_end(&mut asked).is_ok() && {
+                    request_reader.read_to_end(&mut asked).map(|_| asked)
+                });
+                let (kind, result) = match asked {
+                    Ok(asked) => {
                         // Where memory runs out all the same, this is who goes. Not
                         // everybody may say so.
                         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
-                        result_writer.write_all(&framed(&token, &body(&asked))).is_ok()
+                        (Kind::Result, body(&asked))
                     }
+                    Err(error) => (Kind::NotReady, error.to_string().into_bytes()),
                 };
+                let finished = result_writer.write_all(&framed(&token, kind, &result)).is_ok();
                 // SAFETY: ends this process at once; nothing of the parent's that
                 // an ordinary exit would flush or run may happen twice.
                 unsafe { libc::_exit(if finished { 0 } else { 1 }) }
@@ -155,8 +170,17 @@ impl Child {
             if more {
                 more = receive(&mut self.result, &mut result)?;
             }
-            if let Some(bytes) = whole(&result, &self.token) {
-                return Ok(Served { end: ChildEnd::Finished(bytes.to_vec()), _child: self });
+            match whole(&result, &self.token) {
+                Some((Kind::Result, bytes)) => {
+                    let end = ChildEnd::Finished(bytes.to_vec());
+                    return Ok(Served { end, _child: self });
+                }
+                Some((Kind::NotReady, why)) => {
+                    let why = String::from_utf8_lossy(why);
+                    let message = format!("the test process cannot be made ready: {why}");
+                    return Err(io::Error::other(message));
+                }
+                None => {}
             }
             if has_ended {
                 let status = end_all(self.pid)?;
@@ -183,16 +207,18 @@ impl Drop for Child {
     }
 }
 
-/// The token, the length, the bytes.
-fn framed(token: &Token, bytes: &[u8]) -> Vec<u8> {
+/// The token, the kind, the length, the bytes.
+fn framed(token: &Token, kind: Kind, bytes: &[u8]) -> Vec<u8> {
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    [&token[..], &length.to_ne_bytes(), bytes].concat()
+    [&token[..], &[kind as u8], &length.to_ne_bytes(), bytes].concat()
 }
 
-/// The bytes of a result that has come whole.
-fn whole<'a>(received: &'a [u8], token: &Token) -> Option<&'a [u8]> {
-    let (length, bytes) = received.strip_prefix(token)?.split_first_chunk()?;
-    bytes.get(..u32::from_ne_bytes(*length) as usize)
+/// What has come, if it has come whole.
+fn whole<'a>(received: &'a [u8], token: &Token) -> Option<(Kind, &'a [u8])> {
+    let (kind, rest) = received.strip_prefix(token)?.split_first()?;
+    let kind = if *kind == Kind::Result as u8 { Kind::Result } else { Kind::NotReady };
+    let (length, bytes) = rest.split_first_chunk()?;
+    Some((kind, bytes.get(..u32::from_ne_bytes(*length) as usize)?))
 }
 
 /// Reads what is there; whether there may be more.
@@ -275,17 +301,16 @@ const MOST_MEMORY: u64 = 4 << 30;
 const MOST_FILE: u64 = 64 << 20;
 
 fn detach(parent: Pid, stderr: BorrowedFd<'_>) -> io::Result<()> {
-    use nix::sys::resource::{Resource, setrlimit};
+    use nix::sys::resource::Resource;
 
     nix::unistd::setsid()?;
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
     if nix::unistd::getppid() != parent {
         return Err(io::Error::other("the worker has ended"));
     }
-    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-    setrlimit(Resource::RLIMIT_FSIZE, MOST_FILE, MOST_FILE)?;
-    let memory = data_size()?.saturating_add(MOST_MEMORY);
-    setrlimit(Resource::RLIMIT_DATA, memory, memory)?;
+    limit(Resource::RLIMIT_CORE, 0)?;
+    limit(Resource::RLIMIT_FSIZE, MOST_FILE)?;
+    limit(Resource::RLIMIT_DATA, data_size()?.saturating_add(MOST_MEMORY))?;
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     for (from, to) in [(null.as_fd(), 0), (null.as_fd(), 1), (stderr, 2)] {
         // SAFETY: both are open descriptors; 0, 1 and 2 are this child's alone.
@@ -294,6 +319,13 @@ fn detach(parent: Pid, stderr: BorrowedFd<'_>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Not more than this. Where there is less already, it stays so: few may raise it.
+fn limit(resource: nix::sys::resource::Resource, most: u64) -> io::Result<()> {
+    let (_, hard) = nix::sys::resource::getrlimit(resource)?;
+    let most = most.min(hard);
+    Ok(nix::sys::resource::setrlimit(resource, most, most)?)
 }
 
 /// How much private memory this process has already, in bytes.
