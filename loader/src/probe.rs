@@ -144,7 +144,7 @@ impl Prober {
     }
 
     /// Blocks at most for the deadline and [`GRACE`], besides file I/O and
-    /// starting a process.
+    /// starting a process; longer only where somebody ends that.
     pub(crate) fn probe(&self, verified: &Verified) -> Result<Probed, ProbeError> {
         let hash = verified.hash();
         // A quarantine holds even where nothing is tried.
@@ -164,7 +164,13 @@ impl Prober {
                 return Ok(Probed::UNTRIED);
             }
         };
-        let reason = match self.ask(program, verified.copy_path())? {
+        let mut answer = self.ask(program, verified.copy_path())?;
+        // That may be another one's doing, who ends a process to get memory or because
+        // the host is to end. A library that does it itself does it again.
+        if answer.may_be_by_others() {
+            answer = self.ask(program, verified.copy_path())?;
+        }
+        let reason = match answer {
             Answer::Loaded => {
                 return Ok(Probed { compared: Some(Compared(())), new: Some(hash) });
             }
@@ -179,7 +185,7 @@ impl Prober {
             Answer::Exited { code, said } => {
                 with_words(format!("loading it made the test process exit with code {code}"), &said)
             }
-            Answer::Silenced { said } => {
+            Answer::Silenced { said, .. } => {
                 format!(
                     "loading it ended or stopped the process that watches the test process: {said}"
                 )
@@ -224,7 +230,10 @@ impl Prober {
                 Ok(answer)
             }
             // It had answered a moment ago, so it is the library's doing.
-            Err(error) => Ok(Answer::Silenced { said: error.to_string() }),
+            Err(error) => {
+                let ended = error.kind() != io::ErrorKind::TimedOut;
+                Ok(Answer::Silenced { said: error.to_string(), ended })
+            }
         }
     }
 }

@@ -49,9 +49,23 @@ pub(crate) enum Answer {
     Hung { said: String },
     /// The worker itself could not do it.
     Failed { said: String },
-    /// Not the worker's own: it came to no answer.
+    /// Not the worker's own: it came to no answer, as it has ended or is slow.
     #[serde(skip)]
-    Silenced { said: String },
+    Silenced { said: String, ended: bool },
+}
+
+impl Answer {
+    /// Whether it tells of an end that others give to processes that they know nothing
+    /// about, too.
+    pub(crate) fn may_be_by_others(&self) -> bool {
+        match self {
+            Self::Crashed { signal, .. } => {
+                ["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"].contains(&signal.as_str())
+            }
+            Self::Silenced { ended, .. } => *ended,
+            _ => false,
+        }
+    }
 }
 
 impl Request {

@@ -5,11 +5,12 @@ use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::process::Command;
+use std::process::{self, Command};
+use std::thread;
 
 use parking_lot::Mutex;
 use plugbay_loader::Explain;
-use plugbay_tests::{Folder, build, until, with_embedded, worker};
+use plugbay_tests::{Folder, build, misdeed, until, with_embedded, worker};
 use serde_json::json;
 
 static ALONE: Mutex<()> = Mutex::new(());
@@ -75,6 +76,32 @@ fn workers_and_children_may_be_ended_by_others() {
     drop(host);
     until(|| !fs::exists(format!("/proc/{last}")).unwrap());
     assert_eq!(only_child_of(std::process::id()), None);
+}
+
+/// Memory that runs out ends the child first, and a host that is told to end is told so
+/// together with all its processes.
+#[test]
+fn what_others_end_while_it_tries_a_library_is_not_that_librarys_doing() {
+    let _alone = ALONE.lock();
+    let library = fs::read(build("plugbay-fixture-misbehave")).unwrap();
+    for (victim, signal) in [("child", "KILL"), ("child", "TERM"), ("worker", "KILL")] {
+        let folder = Folder::new();
+        folder.write("slow.so", misdeed(&library, "slow"));
+        let host = folder.host().build().unwrap();
+        let loading = thread::spawn({
+            let host = host.clone();
+            move || host.load("misbehave").map(drop)
+        });
+        let (mut worker, mut child) = (None, None);
+        until(|| {
+            worker = only_child_of(process::id());
+            child = worker.and_then(only_child_of).filter(|child| is_busy(*child));
+            child.is_some()
+        });
+        end(if victim == "child" { child } else { worker }.unwrap(), signal);
+        loading.join().unwrap().unwrap_or_else(|error| panic!("{victim} {signal}: {error}"));
+        assert!(host.verdicts().quarantined().unwrap().is_empty(), "{victim} {signal}");
+    }
 }
 
 /// They may not be raised, and the child wanted more than there was.
