@@ -32,7 +32,25 @@ pub(crate) struct Persisted {
     locks: PathBuf,
     /// Where states lay before hosts had names.
     earlier: Option<PathBuf>,
-    claimed: Mutex<HashMap<PluginId, File>>,
+    claimed: Mutex<HashMap<PluginId, Claim>>,
+}
+
+/// A lock that this host has until it is dropped.
+#[derive(Debug)]
+struct Claim {
+    lock: File,
+    /// Of a process that was forked from it the lock is not.
+    process: u32,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // By name and not by closing: a process that is being started has the
+        // descriptor, too, for a moment, and would keep the lock.
+        if self.process == std::process::id() {
+            let _ = self.lock.unlock();
+        }
+    }
 }
 
 /// Why a state could not be read or kept.
@@ -175,6 +193,12 @@ struct Header {
     more: String,
 }
 
+/// How the names of files begin that a state is written to before it is renamed: as
+/// that of no state, and of no other plugin's.
+fn aside(id: &PluginId) -> String {
+    format!(".{id}.")
+}
+
 impl Persisted {
     /// Those below a host's data folder. A plugin's id begins with a letter, so
     /// the names are nobody's.
@@ -200,8 +224,10 @@ impl Persisted {
         match lock {
             Ok(Some(mut lock)) => {
                 // For people: without it, the other one is not named.
-                let _ = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
-                claimed.insert(id.clone(), lock);
+                let process = std::process::id();
+                let _ = lock.set_len(0).and_then(|()| write!(lock, "{process}"));
+                claimed.insert(id.clone(), Claim { lock, process });
+                self.remove_what_is_half_written(id);
                 Ok(())
             }
             Ok(None) => {
@@ -225,6 +251,16 @@ impl Persisted {
     /// Lets other hosts have this one.
     pub(crate) fn release(&self, id: &PluginId) {
         self.claimed.lock().remove(id);
+    }
+
+    /// What hosts that were killed have left beside a state that is this host's now.
+    fn remove_what_is_half_written(&self, id: &PluginId) {
+        let aside = aside(id);
+        for entry in self.dir.read_dir().into_iter().flatten().flatten() {
+            if entry.file_name().as_encoded_bytes().starts_with(aside.as_bytes()) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 
     /// The state as it lay before hosts had names, for one that has kept none yet.
@@ -277,8 +313,7 @@ impl Persisted {
     ) -> Result<(), PersistError> {
         self.claim(id)?;
         let path = self.file(id);
-        // From now on what lay elsewhere before is not this host's.
-        let made = platform::make_private_dir(&self.dir);
+        let made = self.make_dir();
         let written = made.and_then(|()| match state {
             Some(state) => self.put(id, state, &path),
             None => match fs::remove_file(&path) {
@@ -289,6 +324,38 @@ impl Persisted {
         written.map_err(|source| PersistError::Write { path, source })
     }
 
+    /// Makes the folder for states, with all that lay elsewhere before in it: from then
+    /// on that is not this host's.
+    fn make_dir(&self) -> io::Result<()> {
+        if let Some(earlier) = &self.earlier
+            && !self.dir.exists()
+            && let Some(data_dir) = self.dir.parent()
+            && let Ok(states) = earlier.read_dir()
+        {
+            platform::make_private_dir(data_dir)?;
+            let aside = tempfile::Builder::new().prefix(STATES).tempdir_in(data_dir)?;
+            for state in states {
+                let state = state?;
+                let name = state.file_name();
+                let is_one = name.to_str().is_some_and(|name| name.parse::<PluginId>().is_ok());
+                if is_one && state.file_type()?.is_file() {
+                    let copy = aside.path().join(name);
+                    fs::copy(state.path(), &copy)?;
+                    File::open(copy)?.sync_all()?;
+                }
+            }
+            File::open(aside.path())?.sync_all()?;
+            match fs::rename(aside.path(), &self.dir) {
+                Ok(()) => drop(aside.keep()),
+                // Another host of this name has done it.
+                Err(_) if self.dir.exists() => {}
+                Err(error) => return Err(error),
+            }
+            File::open(data_dir)?.sync_all()?;
+        }
+        platform::make_private_dir(&self.dir)
+    }
+
     fn put(&self, id: &PluginId, state: &SavedState, path: &Path) -> io::Result<()> {
         let header = Header {
             plugin: id.clone(),
@@ -297,7 +364,7 @@ impl Persisted {
             blake3: blake3::hash(&state.bytes).to_hex().to_string(),
             more: state.more.to_string(),
         };
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+        let mut file = tempfile::Builder::new().prefix(&aside(id)).tempfile_in(&self.dir)?;
         file.write_all(&serde_json::to_vec(&header)?)?;
         file.write_all(b"\n")?;
         file.write_all(&state.bytes)?;

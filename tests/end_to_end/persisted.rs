@@ -6,6 +6,8 @@ use std::hash::BuildHasher;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use plugbay_loader::{Explain, Happening, Host, HostBuilder};
@@ -218,6 +220,8 @@ fn killed(test: &str, rounds: u32) {
         acknowledged = lines.last().unwrap_or(acknowledged);
     }
     assert!(found_by_the_next_host(&folder).as_u64().unwrap() >= acknowledged);
+    // What it was writing then is gone, too.
+    assert_eq!(fs::read_dir(folder.beside("data/.state")).unwrap().count(), 1);
 }
 
 fn count_and_save_for_ever(folder: &Path) {
@@ -350,8 +354,51 @@ fn with_default_folders(folder: &Path) {
     }
     assert!(base.join("hosts/one/.state").join(ID).is_file());
     assert_eq!(fs::read(base.join("data/.state").join(ID)).unwrap(), before);
+    // The first one that it keeps is not all that it has from there.
+    let late = with_embedded(&fs::read(plugins.join("turncoat.so")).unwrap(), |embedded| {
+        embedded.manifest.id = "turncoal".parse().unwrap();
+    });
+    let path = plugins.join("late.so");
+    fs::write(&path, &late).unwrap();
+    let call = |builder: HostBuilder, id: &str| {
+        let host = builder.plugin_dir(&plugins).worker(worker()).build().unwrap();
+        host.start().unwrap();
+        host.call(id, "count", json!({})).unwrap()
+    };
+    assert_eq!(call(Host::builder().data_dir(base.join("data")), "turncoal"), json!(1));
+    assert_eq!(call(Host::builder().name("third").only(ID), ID), json!(2));
+    assert_eq!(call(Host::builder().name("third"), "turncoal"), json!(2));
+    fs::remove_file(path).unwrap();
     // Without a name it is the program's file's.
     count(Host::builder());
     let program = std::env::current_exe().unwrap();
     assert!(base.join("hosts").join(program.file_name().unwrap()).is_dir());
+}
+
+/// A process that is being started has all that is open, until it runs its program.
+#[test]
+fn a_state_is_free_when_its_host_has_ended_whatever_is_started_meanwhile() {
+    let bed = serving("1 ok ok ok", |host| host);
+    let folder = bed.end();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    Command::new("true").status().unwrap();
+                }
+            });
+        }
+        let end = std::time::Instant::now() + Duration::from_secs(3);
+        while std::time::Instant::now() < end {
+            let (host, report) = folder.start();
+            let refused: Vec<_> = report.refused.iter().map(ToString::to_string).collect();
+            if !refused.is_empty() {
+                over.store(true, Ordering::Relaxed);
+            }
+            assert!(refused.is_empty(), "{refused:?}");
+            drop(host);
+        }
+        over.store(true, Ordering::Relaxed);
+    });
 }
