@@ -375,6 +375,28 @@ fn with_default_folders(folder: &Path) {
     assert!(base.join("hosts").join(program.file_name().unwrap()).is_dir());
 }
 
+/// It was of the version that was left, which the one that serves cannot read.
+#[test]
+fn after_a_rollback_the_disk_has_what_the_one_that_serves_can_read() {
+    let bed = serving("1 ok ok ok", |host| host);
+    bed.count();
+    let heir = fs::read(build("plugbay-fixture-heir")).unwrap();
+    let heir = with_embedded(&heir, |embedded| embedded.manifest.state_persist = true);
+    bed.put_bytes(&turned(&heir, "2.0.0", "2 ok ok ok"));
+    reloaded(bed.reload(ID));
+    bed.count();
+    bed.save(ID).unwrap();
+    let told = bed.rollback(ID).unwrap();
+    assert!(told.note.unwrap().starts_with("with the state that it had"));
+    assert_eq!((bed.number().as_str(), bed.ask("get")), ("1", json!(1)));
+    // As a host that is killed now leaves it.
+    let left = Folder::new();
+    fs::create_dir_all(left.beside("data/.state")).unwrap();
+    fs::copy(kept(&bed.folder), kept(&left)).unwrap();
+    left.write("turncoat.so", turned(&library(), "1.0.0", "1 ok ok ok"));
+    assert_eq!(found_by_the_next_host(&left), json!(1));
+}
+
 /// A process that is being started has all that is open, until it runs its program.
 #[test]
 fn a_state_is_free_when_its_host_has_ended_whatever_is_started_meanwhile() {

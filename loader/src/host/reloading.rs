@@ -21,7 +21,7 @@ use crate::on_thread::Deadline;
 use crate::platform;
 use crate::probe::ProbeError;
 use crate::reload::{LookedAt, Outcome, ReloadError, RollbackError};
-use crate::report::{Loadable, PluginState, Refusal};
+use crate::report::{Loadable, PluginState, Refusal, full_message};
 use crate::resolve::{Resolved, resolve};
 use crate::verify::{Verified, verify};
 
@@ -336,6 +336,11 @@ impl Inner {
             slot.open(idle.clone());
         }
         let times = Times { activate: Some(begin.elapsed()), ..Times::default() };
+        // On disk may be a state that only the one that was left can read.
+        let persists = is_stateful(idle) && idle.about.manifest.state_persist;
+        let unsaved = persists.then(|| self.save(id).err()).flatten();
+        let unsaved = unsaved.map(|error| full_message(&error));
+        let note = note.into_iter().chain(unsaved).chain(self.not_again(current, cause));
         let reloaded = Reloaded {
             plugin: id.clone(),
             from: current.about.manifest.version.clone(),
@@ -347,7 +352,7 @@ impl Inner {
             times,
             calls_waited: 0,
             state_bytes: None,
-            note: joined(note.into_iter().chain(self.not_again(current, cause)).collect()),
+            note: joined(note.collect()),
         };
         if let Some(record) = self.known.lock().plugins.get_mut(id) {
             record.serves(idle);
