@@ -71,7 +71,7 @@ pub(crate) struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Holder {
-    /// The thread's name, or what the system calls it by.
+    /// The name that the system has for it: at most 15 bytes.
     pub thread: String,
     /// The system's number of the thread.
     pub tid: u64,
@@ -266,12 +266,10 @@ pub(crate) fn is_used_here(generation: *const Active) -> bool {
     RECORDS.lock().iter().any(|record| record.tid == tid && record.uses(generation))
 }
 
-/// How the calling thread is called, and its number.
+/// How the calling thread is called, and its number. (The standard library knows no
+/// thread any more at its very end, and panics.)
 pub(crate) fn this_thread() -> (String, u64) {
-    let tid = platform::thread_id();
-    let thread = std::thread::current();
-    let name = thread.name().map_or_else(|| "unnamed".to_owned(), str::to_owned);
-    (name, tid)
+    (platform::thread_name(), platform::thread_id())
 }
 
 /// Nanoseconds since the first call of this, from 1.

@@ -3,6 +3,7 @@
 //!
 //! The plugin is called from the test's own thread and from one that lives on.
 
+use std::ffi::c_void;
 use std::fs;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
@@ -471,4 +472,79 @@ fn two_hundred_rounds() {
 #[ignore = "takes minutes: scripts/test --long"]
 fn five_thousand_rounds() {
     rounds(5000);
+}
+
+unsafe extern "C" {
+    fn pthread_key_create(key: *mut u32, destructor: extern "C" fn(*mut c_void)) -> i32;
+    fn pthread_setspecific(key: u32, value: *mut c_void) -> i32;
+}
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// What is done in the destructor of a key, when the thread-locals and the keys of the
+/// standard library are gone.
+struct AtTheEnd {
+    key: u32,
+    work: Option<Work>,
+    again: bool,
+}
+
+extern "C" fn at_the_end(value: *mut c_void) {
+    // SAFETY: the box that `on_a_thread_at_its_end` has made.
+    let mut value = unsafe { Box::from_raw(value.cast::<AtTheEnd>()) };
+    if std::mem::take(&mut value.again) {
+        // SAFETY: the key's value, which is a box again at its next destructor.
+        unsafe { pthread_setspecific(value.key, Box::into_raw(value).cast()) };
+    } else {
+        value.work.take().unwrap()();
+    }
+}
+
+/// Runs `before` on a thread, and `work` at the very end of it.
+fn on_a_thread_at_its_end(before: impl FnOnce() + Send + 'static, work: Work) {
+    let thread = thread::spawn(move || {
+        let mut key = 0;
+        // SAFETY: a place for the key, and a destructor for its values.
+        assert_eq!(unsafe { pthread_key_create(&raw mut key, at_the_end) }, 0);
+        let value = Box::new(AtTheEnd { key, work: Some(work), again: true });
+        // SAFETY: the key that was just made.
+        assert_eq!(unsafe { pthread_setspecific(key, Box::into_raw(value).cast()) }, 0);
+        before();
+    });
+    thread.join().unwrap();
+}
+
+/// A panic there ends the process, and what lies in thread-locals goes with the thread.
+#[test]
+fn calls_at_the_very_end_of_a_thread() {
+    for command in ["locals", "current", "channel", "locks"] {
+        for first in [true, false] {
+            let bed = Bed::new();
+            let (host, other) = (bed.host.clone(), bed.host.clone());
+            let before = move || {
+                if !first {
+                    host.call(ID, command, json!("before")).unwrap();
+                }
+            };
+            let (done, is_done) = mpsc::channel();
+            let work = move || {
+                // Its thread-locals may be gone, too, which it says then.
+                let called = other.call(ID, command, json!("end")).is_ok();
+                done.send((called, other.plugin(ID).unwrap().hold().is_ok())).unwrap();
+            };
+            on_a_thread_at_its_end(before, Box::new(work));
+            let (called, held) = is_done.recv().unwrap();
+            assert!(held && (called || !first), "{command}");
+            if command == "locals" {
+                assert_destroyed(&bed.journal(), 1, if first { "end" } else { "before" }, true);
+            }
+            if first {
+                bed.unload();
+            } else {
+                // What the C library was given too late it keeps, and the library with it.
+                let pinned = bed.host.unload(ID).unwrap().pinned;
+                assert!(pinned.is_none_or(|pin| pin == Pin::StillMapped), "{command}");
+            }
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! of threads that are ending. Neither knows of hosts or plugins.
 
 use std::cell::{Cell, RefCell};
+use std::ffi::c_void;
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -12,7 +13,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::{Footprint, wait};
-use crate::platform::Task;
+use crate::platform::{self, Task};
 use crate::unload::Pin;
 
 /// Threads that have begun to end and may not be gone.
@@ -29,6 +30,8 @@ struct Ending {
 /// in the middle of the thread's end.
 struct Watch {
     tid: Cell<i32>,
+    /// Its end will be seen.
+    watched: Cell<bool>,
     /// It stands in `ENDING`.
     ending: Cell<bool>,
     /// Its objects were destroyed; what comes now comes too late.
@@ -42,6 +45,7 @@ thread_local! {
     static WATCH: Watch = const {
         Watch {
             tid: Cell::new(0),
+            watched: Cell::new(false),
             ending: Cell::new(false),
             in_library: Cell::new(0),
             ended: Cell::new(false),
@@ -56,25 +60,38 @@ struct End;
 
 impl Drop for End {
     fn drop(&mut self) {
-        // Before any of the library's code runs here for the last time.
-        let this = Task::current();
-        let mut ending = ENDING.lock();
-        ending.retain(|one| one.task.is_alive());
-        ending.push(Ending { task: this, in_host: 0 });
-        drop(ending);
-        WATCH.with(|watch| {
-            watch.ending.set(true);
-            loop {
-                // The borrow ends with this line: a destructor may add to the list.
-                let next = watch.footprints.borrow_mut().pop();
-                let Some(footprint) = next else { break };
-                if let Some(footprint) = footprint.upgrade() {
-                    footprint.run_locals(this.tid);
-                }
+        end_this_thread();
+    }
+}
+
+fn end_this_thread() {
+    // Before any of the library's code runs here for the last time.
+    let this = Task::current();
+    let mut ending = ENDING.lock();
+    ending.retain(|one| one.task.is_alive());
+    ending.push(Ending { task: this, in_host: 0 });
+    drop(ending);
+    WATCH.with(|watch| {
+        watch.ending.set(true);
+        loop {
+            // The borrow ends with this line: a destructor may add to the list.
+            let next = watch.footprints.borrow_mut().pop();
+            let Some(footprint) = next else { break };
+            if let Some(footprint) = footprint.upgrade() {
+                footprint.run_locals(this.tid);
             }
-            watch.ended.set(true);
-            drop(ManuallyDrop::into_inner(watch.footprints.take()));
-        });
+        }
+        watch.ended.set(true);
+        drop(ManuallyDrop::into_inner(watch.footprints.take()));
+    });
+}
+
+/// The end of a thread that came to a library only when it was ending, from the
+/// destructor of a key: nobody runs the destructors of thread-locals then, and what
+/// lies in them goes with the thread.
+unsafe extern "C" fn end_this_thread_late(_: *mut c_void) {
+    if !WATCH.with(|watch| watch.ended.get()) {
+        end_this_thread();
     }
 }
 
@@ -82,8 +99,13 @@ impl Drop for End {
 /// hold the value of a key of a library, which the library's hooks do; by hand
 /// only where code of a library runs that has no hooks yet.
 pub(crate) fn watch_this_thread() {
-    // Fails at the thread's end, when it has been seen already.
-    let _ = END.try_with(|_| ());
+    WATCH.with(|watch| {
+        if !watch.watched.replace(true) {
+            // Fails at the thread's end, when it has been seen already.
+            let _ = END.try_with(|_| ());
+            platform::call_after_thread_locals(end_this_thread_late);
+        }
+    });
 }
 
 /// Notes that the calling thread has objects of this footprint, and gives its

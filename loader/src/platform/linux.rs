@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use libloading::os::unix as dl;
 use nix::libc;
 
-pub(crate) use barrier::{has_membarrier, heavy_barrier, thread_id};
+pub(crate) use barrier::{has_membarrier, heavy_barrier, thread_id, thread_name};
 pub(crate) use child::{Child, ChildEnd, Served, be_a_worker, signal_name};
 pub(crate) use writers::{Writers, block_signals, writers_of};
 

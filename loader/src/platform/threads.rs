@@ -2,6 +2,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::io;
+use std::sync::OnceLock;
 
 use nix::libc;
 
@@ -99,6 +100,22 @@ pub(crate) unsafe fn start_thread(
     }
     // SAFETY: the caller's promise.
     unsafe { pthread_create(thread, attributes, start, argument) }
+}
+
+/// Has `function` called when this thread ends, after its thread-locals were destroyed;
+/// also where that has begun already. It is one function for the whole process.
+pub(crate) fn call_after_thread_locals(function: unsafe extern "C" fn(*mut c_void)) {
+    static KEY: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
+    let key = KEY.get_or_init(|| {
+        let mut key = 0;
+        // SAFETY: a place for the key.
+        let made = unsafe { libc::pthread_key_create(&raw mut key, Some(function)) };
+        (made == 0).then_some(key)
+    });
+    if let Some(key) = key {
+        // SAFETY: a key that is never deleted. The value is only not to be null.
+        unsafe { libc::pthread_setspecific(*key, std::ptr::dangling()) };
+    }
 }
 
 /// The signals whose handler lies in one of the ranges of addresses.
