@@ -34,7 +34,8 @@
 //! 3. *Late ones.* A thread whose end has gone past its list is refused: the
 //!    library then asks the C library itself, which keeps the library mapped for
 //!    as long as that destructor is outstanding. The close is then reported as
-//!    not done, and tried again.
+//!    not done, and tried again. (The end of a thread that came to a library only
+//!    in the destructor of a key is seen by a key of the loader's own.)
 //! 4. *Keys.* A thread that puts a value into a key is watched from then on. Its
 //!    end writes its name into the list of the ending ones, and only after that
 //!    the C library looks for values: thread-locals come before keys

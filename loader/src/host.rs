@@ -115,7 +115,8 @@ struct Record {
 
 struct Previous {
     active: Arc<Active>,
-    until: Instant,
+    /// None: as long as it is the one before.
+    until: Option<Instant>,
 }
 
 struct Leaving {

@@ -835,3 +835,13 @@ fn threads() -> Vec<String> {
     let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
     names.map(|name| name.trim_end().to_owned()).collect()
 }
+
+/// The clock has no such time.
+#[test]
+fn a_probation_may_be_for_ever() {
+    let bed = Turncoat::serving("1 ok ok ok", |host| host.probation(Duration::MAX));
+    bed.replace("1.1.0", "2 ok ok ok");
+    assert_eq!(bed.in_role(Role::Previous), [1]);
+    bed.rollback(ID).unwrap();
+    assert_eq!(bed.number(), "1");
+}

@@ -207,7 +207,7 @@ impl Inner {
             record.serves(new);
             over.extend(record.previous.take().map(|older| older.active));
             if waits {
-                let until = Instant::now() + probation;
+                let until = Instant::now().checked_add(probation);
                 record.previous = Some(Previous { active: old.clone(), until });
             }
         }
@@ -223,7 +223,7 @@ impl Inner {
     /// A way back was not taken: the generation waits on for its probation's time.
     pub(super) fn wait_again(&self, id: &PluginId, active: Arc<Active>) {
         if let Some(record) = self.known.lock().plugins.get_mut(id) {
-            let until = Instant::now() + self.options.probation;
+            let until = Instant::now().checked_add(self.options.probation);
             record.previous = Some(Previous { active, until });
         }
         self.keep(Wish::Look);
@@ -360,7 +360,8 @@ impl Inner {
         {
             let mut known = self.known.lock();
             for record in known.plugins.values_mut() {
-                if record.previous.as_ref().is_some_and(|previous| previous.until <= now)
+                let is_over = |until: Instant| until <= now;
+                if record.previous.as_ref().is_some_and(|it| it.until.is_some_and(is_over))
                     && let Some(previous) = record.previous.take()
                 {
                     over.push((record.about.manifest.id.clone(), previous.active));
@@ -384,7 +385,7 @@ impl Inner {
         }
         let known = self.known.lock();
         let next = |record: &Record| {
-            let until = record.previous.as_ref().map(|previous| previous.until);
+            let until = record.previous.as_ref().and_then(|previous| previous.until);
             let again = (!record.leaving.is_empty()).then(|| Instant::now() + AGAIN);
             until.into_iter().chain(again).min()
         };
