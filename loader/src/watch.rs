@@ -34,6 +34,8 @@ use crate::platform;
 
 /// How often the folders are looked at when events can be had no more.
 const FALLBACK_INTERVAL: Duration = Duration::from_secs(1);
+/// A hundred years: no clock overflows.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// How the plugins folders are watched.
 #[derive(Debug, Clone)]
@@ -233,8 +235,8 @@ fn watch(
         return;
     }
     let folders: Vec<_> = folders.into_iter().map(Folder::new).collect();
-    let grace = options.removal_grace;
-    if let Some(interval) = options.poll {
+    let grace = options.removal_grace.min(FOR_EVER);
+    if let Some(interval) = options.poll.map(|interval| interval.min(FOR_EVER)) {
         let mut poll = Poll::new(folders, interval, changes, grace);
         let _ = started.send(Ok(()));
         return poll.run(inbox);

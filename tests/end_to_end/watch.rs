@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use plugbay_loader::interface::serde_json::json;
@@ -222,4 +223,22 @@ fn half_of_a_version_over_another_is_not_taken() {
     drop(writer);
     wait_for(&events, "reloaded", |event| matches!(event, Happening::Reloaded(_)));
     assert_eq!(host.plugins()[0].manifest.version.to_string(), "1.1.0");
+}
+
+/// The clock has no such time, and the watching ended without a word.
+#[test]
+fn a_file_that_is_gone_may_be_waited_for_for_ever() {
+    for poll in [None, Some(Duration::from_millis(10))] {
+        let folder = Folder::new();
+        put_whole(&folder, "libkv.so", &kv("1.0.0"));
+        let mut options = WatchOptions::default();
+        (options.poll, options.removal_grace) = (poll, Duration::MAX);
+        let host = folder.host().watch(options).build().unwrap();
+        let events = host.events();
+        host.start().unwrap();
+        remove(&folder.plugins().join("libkv.so"));
+        thread::sleep(Duration::from_millis(300));
+        put_whole(&folder, "libkv.so", &kv("1.1.0"));
+        wait_for(&events, "reloaded", |event| matches!(event, Happening::Reloaded(_)));
+    }
 }
