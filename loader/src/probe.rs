@@ -213,7 +213,9 @@ impl Prober {
         };
         let request = Request::new(library, self.deadline);
         let limit = self.deadline.saturating_add(GRACE);
-        let idle = self.idle.lock().pop();
+        // One of the process that this one was forked from is still that one's, which would
+        // take what is for this one, and the other way round.
+        let idle = self.idle.lock().pop().filter(Worker::is_of_this_process);
         if let Some(mut worker) = idle
             && let Ok(answer) = worker.ask(&request, limit)
         {
@@ -262,6 +264,8 @@ fn with_words(reason: String, said: &str) -> String {
 #[derive(Debug)]
 struct Worker {
     child: Child,
+    /// The number of the process whose child it is.
+    parent: u32,
     /// Its stdin and stdout. A socket and not two pipes: it has time limits,
     /// and writing to a process that has ended raises no signal.
     line: BufReader<UnixStream>,
@@ -277,7 +281,12 @@ impl Worker {
             .stdout(OwnedFd::from(theirs));
         // A Ctrl-C at the terminal is for the host, which ends its workers.
         platform::in_a_group_of_its_own(&mut command);
-        Ok(Self { child: command.spawn()?, line: BufReader::new(ours) })
+        let (child, parent) = (command.spawn()?, std::process::id());
+        Ok(Self { child, parent, line: BufReader::new(ours) })
+    }
+
+    fn is_of_this_process(&self) -> bool {
+        self.parent == std::process::id()
     }
 
     /// Sees that it is a worker and runs.
@@ -308,7 +317,9 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if self.is_of_this_process() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
     }
 }

@@ -8,6 +8,8 @@ use std::os::unix::net::UnixListener;
 use std::process::{self, Command};
 use std::thread;
 
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, fork};
 use parking_lot::Mutex;
 use plugbay_loader::Explain;
 use plugbay_tests::{Folder, build, misdeed, until, with_embedded, worker};
@@ -159,4 +161,38 @@ fn a_child_that_cannot_be_made_ready_is_not_the_librarys_doing() {
         assert!(error.to_string().contains("No such device or address"), "{error}");
     }
     assert!(host.verdicts().quarantined().unwrap().is_empty());
+}
+
+/// It asked the same worker, and left its answer to the other one.
+#[test]
+fn a_host_in_a_process_that_was_forked_has_workers_of_its_own() {
+    let _alone = ALONE.lock();
+    let folder = Folder::new();
+    folder.write("a.so", library("answer"));
+    let (host, report) = folder.start();
+    assert!(report.refused.is_empty());
+    let misbehave = fs::read(build("plugbay-fixture-misbehave")).unwrap();
+    folder.write("b.so", misdeed(&misbehave, "slow"));
+    // SAFETY: the child does nothing but what a program with one thread may do, and
+    // ends without this one's destructors.
+    let ForkResult::Parent { child } = unsafe { fork() }.unwrap() else {
+        let _ = host.load("misbehave");
+        // SAFETY: as above.
+        unsafe { _exit(0) }
+    };
+    until(|| {
+        let maps = |pid: u32| fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+        let all = fs::read_dir("/proc").unwrap().flatten();
+        let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(|pid| is_busy(*pid)).any(|pid| maps(pid).contains("/misbehave-"))
+    });
+    kill(child.as_raw().cast_unsigned());
+    waitpid(child, None).unwrap();
+    // What the worker says of the one is no answer to the other.
+    folder.write("b.so", misdeed(&misbehave, "crash"));
+    assert_eq!(host.load("misbehave").unwrap_err().code(), "PB0401");
+}
+
+unsafe extern "C" {
+    fn _exit(code: i32) -> !;
 }
