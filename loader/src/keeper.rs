@@ -2,15 +2,19 @@
 //! an earlier generation when one is in trouble, and ends what was still in use
 //! when it should have ended. It is started when there is something to keep, and ends with the host.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Weak;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, at, never, select};
 use plugbay_interface::manifest::PluginId;
 
 use crate::host::Inner;
 use crate::watch::Change;
+
+/// When to look again at what a panic has kept from being done.
+const AFTER_A_PANIC: Duration = Duration::from_millis(500);
 
 /// What the keeper is asked for.
 #[derive(Debug)]
@@ -50,15 +54,32 @@ fn keep(host: &Weak<Inner>, wishes: &Receiver<Wish>) {
             recv(time) -> _ => Wish::Look,
         };
         let Some(host) = host.upgrade() else { return };
-        match wish {
+        let wish = match wish {
             Wish::End => return,
-            Wish::RollBack { plugin, generation, reason } => {
-                host.roll_back_in_trouble(&plugin, generation, reason);
+            Wish::Watch(watched) => {
+                changes = watched;
+                Wish::Look
             }
-            Wish::Watch(watched) => changes = watched,
-            Wish::Take(change) => host.changed(change),
-            Wish::Look => {}
-        }
-        next = host.sweep();
+            wish => wish,
+        };
+        // The program's callback and logger run here, and may panic: that is not to be
+        // the end of all watching and going back.
+        let done = catch_unwind(AssertUnwindSafe(|| fulfil(&host, wish)));
+        next = done.unwrap_or_else(|_| {
+            let _ = catch_unwind(|| log::error!("a callback or logger of the program panicked"));
+            Some(Instant::now() + AFTER_A_PANIC)
+        });
     }
+}
+
+/// Does what is wished, and gives when to look next.
+fn fulfil(host: &Inner, wish: Wish) -> Option<Instant> {
+    match wish {
+        Wish::RollBack { plugin, generation, reason } => {
+            host.roll_back_in_trouble(&plugin, generation, reason);
+        }
+        Wish::Take(change) => host.changed(change),
+        Wish::Look | Wish::Watch(_) | Wish::End => {}
+    }
+    host.sweep()
 }

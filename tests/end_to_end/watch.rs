@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use plugbay_loader::interface::serde_json::json;
 use plugbay_loader::{Event, Events, Explain, Happening, Host, HostBuilder, WatchOptions};
-use plugbay_tests::{Folder, build, with_embedded};
+use plugbay_tests::{Folder, build, until, with_embedded};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -241,4 +242,19 @@ fn a_file_that_is_gone_may_be_waited_for_for_ever() {
         put_whole(&folder, "libkv.so", &kv("1.1.0"));
         wait_for(&events, "reloaded", |event| matches!(event, Happening::Reloaded(_)));
     }
+}
+
+/// It was the end of the host's own thread, and of all watching.
+#[test]
+fn a_callback_of_the_program_may_panic() {
+    static PANICS: AtomicBool = AtomicBool::new(false);
+    let folder = Folder::new();
+    let (_host, events) = watched(folder.host().on_progress(|_| {
+        assert!(!PANICS.swap(false, Ordering::Relaxed), "on request");
+    }));
+    PANICS.store(true, Ordering::Relaxed);
+    put_whole(&folder, "libkv.so", &kv("1.0.0"));
+    until(|| !PANICS.load(Ordering::Relaxed));
+    put_whole(&folder, "libkv.so", &kv("1.1.0"));
+    wait_for(&events, "loaded", |event| matches!(event, Happening::Loaded { .. }));
 }
