@@ -15,13 +15,15 @@ mod frames;
 mod hooks;
 mod host;
 mod instance;
+mod offer;
 mod root;
 
 pub use abi_stable;
-pub use fault::{Fault, FaultKind, Place};
+pub use fault::{Fault, FaultBox, FaultKind, Place};
 pub use hooks::{Hooks, HooksRef};
 pub use host::{HostBox, HostSide, HostSide_TO, LogRecord};
 pub use instance::{Instance, Instance_TO, InstanceBox, SavedState};
+pub use offer::Offer;
 pub use root::{ROOT_SYMBOL, Root, RootRef, header, root_result};
 
 pub(crate) use frames::return_addresses;

@@ -1,0 +1,21 @@
+//! Contracts: traits that a host and its plugins, or two plugins, share.
+//!
+//! [`#[service]`](crate::service!) makes a trait one. What it makes of it, and what
+//! each of its rules is for, stands at the macro; here is what all contracts have
+//! in common.
+
+mod contract;
+mod description;
+pub(crate) mod dispatch;
+mod future;
+mod offers;
+pub(crate) mod outcome;
+mod waker;
+
+pub use contract::{Contract, Implemented};
+pub use description::{Described, Description, MethodDescription};
+pub use future::ServiceFuture;
+pub use offers::{Services, services};
+pub use outcome::{Answer, Outcome};
+
+pub(crate) use waker::kept_wakers;
