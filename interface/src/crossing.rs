@@ -3,6 +3,7 @@
 
 mod borrowed;
 mod collections;
+pub(crate) mod growing;
 mod plain;
 mod text;
 mod types;

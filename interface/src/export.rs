@@ -25,6 +25,7 @@ pub use crate::hooks::{
 pub mod service {
     pub use crate::Error;
     pub use crate::abi::{Fault, FaultBox};
+    pub use crate::crossing::growing::{Encoded, Growing, decode, encode, known_variant};
     pub use crate::crossing::{Argument, Crossing, Field, Lend, Shape, Types, Variant};
     pub use crate::service::dispatch::{Arguments, dispatch, lent, unknown, written};
     pub use crate::service::outcome::{Object, answer, receive, start};

@@ -43,6 +43,10 @@
 //! Everything in [`abi`] is the boundary itself: a plugin author never names it,
 //! and it grows by the rules of `docs/ABI.md`.
 
+// The macros' output names this crate, also in its own tests.
+#[cfg(test)]
+extern crate self as plugbay_interface;
+
 pub mod abi;
 mod commands;
 mod context;

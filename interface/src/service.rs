@@ -4,6 +4,7 @@
 //! each of its rules is for, stands at the macro; here is what all contracts have
 //! in common.
 
+mod compare;
 mod contract;
 mod description;
 pub(crate) mod dispatch;
@@ -12,6 +13,7 @@ mod offers;
 pub(crate) mod outcome;
 mod waker;
 
+pub use compare::Mismatch;
 pub use contract::{Contract, Implemented};
 pub use description::{Described, Description, MethodDescription};
 pub use future::ServiceFuture;

@@ -61,10 +61,11 @@ unsafe impl<T: Crossing> Crossing for Vec<T> {
     }
 }
 
-// SAFETY: as above; the same exactly if its elements are.
+// SAFETY: as above.
 unsafe impl<T: Crossing> Crossing for RVec<T> {
     type Abi = RVec<T::Abi>;
-    const SAME: bool = T::SAME;
+    // Not asked of `T`, which may contain this type.
+    const SAME: bool = false;
 
     fn into_abi(self) -> Result<Self::Abi, Error> {
         if T::SAME {
@@ -138,7 +139,7 @@ unsafe impl<T: Crossing> Crossing for Box<T> {
 // SAFETY: as above.
 unsafe impl<T: Crossing> Crossing for RBox<T> {
     type Abi = RBox<T::Abi>;
-    const SAME: bool = T::SAME;
+    const SAME: bool = false;
 
     fn into_abi(self) -> Result<Self::Abi, Error> {
         if T::SAME {
