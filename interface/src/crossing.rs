@@ -1,7 +1,7 @@
 //! What may stand in a contract: types that cross between two libraries, and later
 //! between two processes.
 
-mod borrowed;
+pub(crate) mod borrowed;
 mod collections;
 pub(crate) mod growing;
 mod plain;
@@ -90,7 +90,7 @@ pub unsafe trait Crossing: Serialize + DeserializeOwned + Send + Sized + 'static
     note = "borrowed arguments are `&str`, and `&[T]` of numbers or `#[shared]` structs of them; \
             all others are given by value"
 )]
-pub unsafe trait Argument: Serialize + Send + Sized {
+pub unsafe trait Argument: Sized {
     /// What crosses.
     type Abi;
     /// The same with memory of its own, for callers that have but text.
@@ -134,14 +134,8 @@ unsafe impl<T: Crossing> Argument for T {
     }
 }
 
-/// An argument taken from its owned form, which lies in a place of the caller's.
+/// An argument that is lent from its owned form.
 pub trait Lend<'a>: Argument {
-    /// Takes or borrows what lies there; `None` where nothing does.
-    fn lend(owned: &'a mut Option<Self::Owned>) -> Option<Self>;
-}
-
-impl<'a, T: Crossing> Lend<'a> for T {
-    fn lend(owned: &'a mut Option<T>) -> Option<T> {
-        owned.take()
-    }
+    /// Borrows it.
+    fn lend(owned: &'a Self::Owned) -> Self;
 }

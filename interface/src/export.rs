@@ -1,5 +1,7 @@
 //! What `#[plugin]` builds on. Not for use by hand.
 
+mod declared;
+
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
@@ -16,6 +18,8 @@ use crate::error::code;
 use crate::guard::{guard, install_panic_hook};
 use crate::{Commands, Context, Error, Plugin, Services, hooks, logging};
 
+pub use declared::{Declared, Offered, assert_declared, assert_offered};
+
 pub use crate::abi::{header, root_result};
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub use crate::hooks::{
@@ -25,12 +29,13 @@ pub use crate::hooks::{
 pub mod service {
     pub use crate::Error;
     pub use crate::abi::{Fault, FaultBox};
+    pub use crate::crossing::borrowed::assert_lent;
     pub use crate::crossing::growing::{Encoded, Growing, decode, encode, known_variant};
     pub use crate::crossing::{Argument, Crossing, Field, Lend, Shape, Types, Variant};
-    pub use crate::service::dispatch::{Arguments, dispatch, lent, unknown, written};
-    pub use crate::service::outcome::{Object, answer, receive, start};
+    pub use crate::service::dispatch::{Arguments, dispatch, read, unknown, written};
+    pub use crate::service::outcome::{Object, answer, receive};
     pub use crate::service::{
-        Answer, Contract, Described, Description, Implemented, Outcome, ServiceFuture,
+        Contract, Described, Description, Implemented, Outcome, ServiceFuture,
     };
     pub use abi_stable::std_types::{RResult, RStr, RString};
 }

@@ -18,6 +18,6 @@ pub use contract::{Contract, Implemented};
 pub use description::{Described, Description, MethodDescription};
 pub use future::ServiceFuture;
 pub use offers::{Services, services};
-pub use outcome::{Answer, Outcome};
+pub use outcome::Outcome;
 
 pub(crate) use waker::kept_wakers;

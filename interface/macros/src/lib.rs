@@ -3,6 +3,7 @@
 mod data;
 mod handlers;
 mod hooks;
+mod offers;
 mod plugin;
 mod service;
 mod shared;

@@ -1,10 +1,13 @@
 //! `#[service]`, on a trait and on its implementations.
 
+mod caller;
 mod contract;
 mod implementation;
 mod lifetimes;
 mod model;
+mod provider;
 mod rules;
+mod types;
 
 use proc_macro2::{Span, TokenStream};
 use syn::{Error, Item, Result};

@@ -1,7 +1,6 @@
 //! What is lent for the time of a call.
 
 use abi_stable::std_types::{RSlice, RStr, RString, RVec};
-use serde::Serialize;
 
 use super::{Argument, Crossing, Lend, Types};
 use crate::Error;
@@ -28,8 +27,8 @@ unsafe impl<'a> Argument for RStr<'a> {
 }
 
 impl<'a> Lend<'a> for RStr<'a> {
-    fn lend(owned: &'a mut Option<RString>) -> Option<Self> {
-        owned.as_ref().map(RString::as_rstr)
+    fn lend(owned: &'a RString) -> Self {
+        owned.as_rstr()
     }
 }
 
@@ -54,13 +53,15 @@ unsafe impl<'a> Argument for &'a str {
 }
 
 impl<'a> Lend<'a> for &'a str {
-    fn lend(owned: &'a mut Option<String>) -> Option<Self> {
-        owned.as_deref()
+    fn lend(owned: &'a String) -> Self {
+        owned
     }
 }
 
-/// Elements can be lent only as they are.
-const fn assert_same<T: Crossing>() {
+/// Elements can be lent only as they are. The macro asks as well, with a better place.
+#[doc(hidden)]
+#[track_caller]
+pub const fn assert_lent<T: Crossing>() {
     assert!(
         T::SAME,
         "only slices of what crosses as itself can be lent: numbers, and `#[shared]` structs of \
@@ -69,19 +70,19 @@ const fn assert_same<T: Crossing>() {
 }
 
 // SAFETY: as above; that the elements are the same was asserted where it is used.
-unsafe impl<'a, T: Crossing + Serialize + Sync> Argument for RSlice<'a, T> {
+unsafe impl<'a, T: Crossing + Sync> Argument for RSlice<'a, T> {
     type Abi = RSlice<'a, T>;
     type Owned = RVec<T>;
 
     #[inline(always)]
     fn into_abi(self) -> Result<RSlice<'a, T>, Error> {
-        const { assert_same::<T>() };
+        const { assert_lent::<T>() };
         Ok(self)
     }
 
     #[inline(always)]
     fn from_abi(abi: RSlice<'a, T>) -> Result<Self, Error> {
-        const { assert_same::<T>() };
+        const { assert_lent::<T>() };
         Ok(abi)
     }
 
@@ -91,25 +92,25 @@ unsafe impl<'a, T: Crossing + Serialize + Sync> Argument for RSlice<'a, T> {
 }
 
 impl<'a, T: Crossing + Sync> Lend<'a> for RSlice<'a, T> {
-    fn lend(owned: &'a mut Option<RVec<T>>) -> Option<Self> {
-        owned.as_ref().map(|items| items.as_rslice())
+    fn lend(owned: &'a RVec<T>) -> Self {
+        owned.as_rslice()
     }
 }
 
 // SAFETY: as above.
-unsafe impl<'a, T: Crossing + Serialize + Sync> Argument for &'a [T] {
+unsafe impl<'a, T: Crossing + Sync> Argument for &'a [T] {
     type Abi = RSlice<'a, T>;
     type Owned = Vec<T>;
 
     #[inline(always)]
     fn into_abi(self) -> Result<RSlice<'a, T>, Error> {
-        const { assert_same::<T>() };
+        const { assert_lent::<T>() };
         Ok(self.into())
     }
 
     #[inline(always)]
     fn from_abi(abi: RSlice<'a, T>) -> Result<Self, Error> {
-        const { assert_same::<T>() };
+        const { assert_lent::<T>() };
         Ok(abi.as_slice())
     }
 
@@ -119,7 +120,7 @@ unsafe impl<'a, T: Crossing + Serialize + Sync> Argument for &'a [T] {
 }
 
 impl<'a, T: Crossing + Sync> Lend<'a> for &'a [T] {
-    fn lend(owned: &'a mut Option<Vec<T>>) -> Option<Self> {
-        owned.as_deref()
+    fn lend(owned: &'a Vec<T>) -> Self {
+        owned
     }
 }

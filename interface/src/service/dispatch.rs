@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use abi_stable::std_types::{RResult, RString};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::Error;
 use crate::abi::{Fault, FaultKind};
-use crate::commands::read;
-use crate::crossing::Crossing;
+use crate::commands;
 use crate::error::code;
 use crate::guard::guard;
 
@@ -39,32 +39,24 @@ impl<'json> Arguments<'json> {
         Ok(Self { given })
     }
 
-    /// The argument of that name. One that may be missing may also be left out.
-    ///
-    /// # Errors
-    ///
-    /// When it is missing or does not fit.
-    pub fn take<T: Crossing>(&mut self, name: &str) -> Result<Option<T>, Error> {
-        let Some(json) = self.given.remove(name) else {
-            return match serde_json::from_str("null") {
-                Ok(value) => Ok(Some(value)),
-                Err(_) => Err(wrong(format!("the argument `{name}` is missing"))),
-            };
-        };
-        match read(json.get()) {
-            Ok(value) => Ok(Some(value)),
-            Err(error) => Err(wrong(format!("the argument `{name}` does not fit: {error}"))),
-        }
+    /// The argument of that name, if it was given.
+    pub fn take(&mut self, name: &str) -> Option<&'json RawValue> {
+        self.given.remove(name)
     }
 }
 
-/// An argument that was taken from its place.
+/// Reads the argument of that name. One that may be `null` may also be left out.
 ///
 /// # Errors
 ///
-/// When nothing was there.
-pub fn lent<T>(argument: Option<T>) -> Result<T, Error> {
-    argument.ok_or_else(|| wrong("an argument is missing".to_owned()))
+/// When it is missing or does not fit.
+pub fn read<T: DeserializeOwned>(given: Option<&RawValue>, name: &str) -> Result<T, Error> {
+    match given {
+        Some(json) => commands::read(json.get())
+            .map_err(|error| wrong(format!("the argument `{name}` does not fit: {error}"))),
+        None => serde_json::from_str("null")
+            .map_err(|_| wrong(format!("the argument `{name}` is missing"))),
+    }
 }
 
 fn wrong(message: String) -> Error {

@@ -23,18 +23,19 @@ use crate::guard::{light, quietly};
 // Frozen: other libraries read it.
 #[repr(C)]
 #[must_use = "nothing happens before it is polled"]
-pub struct ServiceFuture<'a, T: Crossing> {
+pub struct ServiceFuture<'a, T> {
     state: *mut (),
-    poll: unsafe extern "C" fn(*mut (), *const Head, *mut MaybeUninit<Answer<T>>) -> bool,
+    /// Writes an [`Answer<T>`] to the place.
+    poll: unsafe extern "C" fn(*mut (), *const Head, place: *mut ()) -> bool,
     drop: unsafe extern "C" fn(*mut ()),
     borrows: PhantomData<&'a ()>,
     gives: PhantomData<fn() -> T>,
 }
 
 // SAFETY: the future in it is `Send`, which `new` wants, and so is what it gives.
-unsafe impl<T: Crossing> Send for ServiceFuture<'_, T> {}
+unsafe impl<T> Send for ServiceFuture<'_, T> {}
 // SAFETY: a shared one has nothing to call.
-unsafe impl<T: Crossing> Sync for ServiceFuture<'_, T> {}
+unsafe impl<T> Sync for ServiceFuture<'_, T> {}
 
 /// The future, until it has ended.
 struct State<F> {
@@ -88,19 +89,19 @@ impl<T: Crossing> Future for ServiceFuture<'_, T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let lent = Lent::new(context.waker());
-        let mut answer = MaybeUninit::uninit();
+        let mut answer = MaybeUninit::<Answer<T>>::uninit();
         // SAFETY: the function that belongs to this state, which `drop` alone ends;
         // the waker and the place are valid for the call.
-        if unsafe { (self.poll)(self.state, lent.head(), &raw mut answer) } {
+        if unsafe { (self.poll)(self.state, lent.head(), (&raw mut answer).cast()) } {
             // SAFETY: `true` says that the place was written to.
-            Poll::Ready(receive::<T>(unsafe { answer.assume_init() }))
+            Poll::Ready(receive(unsafe { answer.assume_init() }).and_then(T::from_abi))
         } else {
             Poll::Pending
         }
     }
 }
 
-impl<T: Crossing> Drop for ServiceFuture<'_, T> {
+impl<T> Drop for ServiceFuture<'_, T> {
     fn drop(&mut self) {
         // SAFETY: the function that belongs to this state, once.
         unsafe { (self.drop)(self.state) };
@@ -109,13 +110,9 @@ impl<T: Crossing> Drop for ServiceFuture<'_, T> {
 
 /// # Safety
 ///
-/// `state` is what `new` made of an `F`, and nobody else uses it now; `waker` and
-/// `answer` are valid for the call.
-unsafe extern "C" fn poll<T, F>(
-    state: *mut (),
-    waker: *const Head,
-    answer: *mut MaybeUninit<Answer<T>>,
-) -> bool
+/// `state` is what `new` made of an `F`, and nobody else uses it now; `waker` is valid
+/// for the call, and `answer` is a place for an `Answer<T>`.
+unsafe extern "C" fn poll<T, F>(state: *mut (), waker: *const Head, answer: *mut ()) -> bool
 where
     T: Crossing,
     F: Future<Output = Result<T, Error>>,
@@ -143,7 +140,7 @@ where
     // What it held goes now, and not when its caller gets to it.
     quietly("the destructor of a future", || drop_in_place(&mut state.future));
     // SAFETY: the caller's promise.
-    unsafe { (*answer).write(outcome.into()) };
+    unsafe { answer.cast::<Answer<T>>().write(outcome.into()) };
     true
 }
 
@@ -189,7 +186,7 @@ impl Wake for Alarm {
     }
 }
 
-impl<T: Crossing> fmt::Debug for ServiceFuture<'_, T> {
+impl<T> fmt::Debug for ServiceFuture<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServiceFuture").finish_non_exhaustive()
     }

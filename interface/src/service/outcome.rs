@@ -2,7 +2,6 @@ use std::marker::PhantomData;
 
 use abi_stable::std_types::RResult;
 
-use super::ServiceFuture;
 use crate::Error;
 use crate::abi::FaultBox;
 use crate::crossing::Crossing;
@@ -18,10 +17,30 @@ use crate::guard::light;
 pub trait Outcome {
     /// What it gives when all goes well.
     type Value;
+
+    /// The same by its own name.
+    fn of(outcome: Result<Self::Value, Error>) -> Self;
+
+    /// The same by its own name.
+    ///
+    /// # Errors
+    ///
+    /// If it is one.
+    fn outcome(self) -> Result<Self::Value, Error>;
 }
 
 impl<T> Outcome for Result<T, Error> {
     type Value = T;
+
+    #[inline(always)]
+    fn of(outcome: Self) -> Self {
+        outcome
+    }
+
+    #[inline(always)]
+    fn outcome(self) -> Self {
+        self
+    }
 }
 
 /// What a method gives, as it crosses.
@@ -48,15 +67,7 @@ impl Object<'_> {
 
 /// Runs a method, on the side that is called.
 #[inline(always)]
-pub fn answer<T: Crossing>(body: impl FnOnce() -> Result<T, Error>) -> Answer<T> {
-    light(|| body()?.into_abi())
-}
-
-/// Makes an asynchronous method's future, on the side that is called.
-#[inline(always)]
-pub fn start<'a, T: Crossing>(
-    body: impl FnOnce() -> Result<ServiceFuture<'a, T>, Error>,
-) -> RResult<ServiceFuture<'a, T>, FaultBox> {
+pub fn answer<T>(body: impl FnOnce() -> Result<T, Error>) -> RResult<T, FaultBox> {
     light(body)
 }
 
@@ -64,12 +75,12 @@ pub fn start<'a, T: Crossing>(
 ///
 /// # Errors
 ///
-/// The method's, and what its result is when it cannot be read.
+/// The method's.
 #[inline(always)]
 #[track_caller]
-pub fn receive<T: Crossing>(answer: Answer<T>) -> Result<T, Error> {
+pub fn receive<T>(answer: RResult<T, FaultBox>) -> Result<T, Error> {
     match answer {
-        RResult::ROk(abi) => T::from_abi(abi),
+        RResult::ROk(value) => Ok(value),
         RResult::RErr(fault) => Err(fault.into()),
     }
 }

@@ -7,12 +7,14 @@ use syn::{Error, FnArg, ImplItem, ImplItemFn, ItemImpl, Result, ReturnType, pars
 use super::{lifetimes, rules};
 
 pub(super) fn expand(arguments: TokenStream, mut item: ItemImpl) -> Result<TokenStream> {
-    if !arguments.is_empty() {
-        return Err(Error::new_spanned(
+    // Said beside the implementation, so that nobody misses that.
+    let mistake = (!arguments.is_empty()).then(|| {
+        Error::new_spanned(
             arguments,
             "the id and the version stand on the trait; here it is #[service]",
-        ));
-    }
+        )
+        .to_compile_error()
+    });
     if item.trait_.is_none() {
         return Err(Error::new_spanned(
             &item.self_ty,
@@ -26,7 +28,7 @@ pub(super) fn expand(arguments: TokenStream, mut item: ItemImpl) -> Result<Token
             returned(function)?;
         }
     }
-    Ok(quote! { #item })
+    Ok(quote! { #item #mistake })
 }
 
 /// Makes an `async fn` one that returns its future.

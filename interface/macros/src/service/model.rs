@@ -1,11 +1,14 @@
 //! A contract as its trait says it.
 
+use plugbay_manifest::ContractVersion;
 use proc_macro2::{Span, TokenStream};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
+use syn::spanned::Spanned;
+use syn::visit::Visit;
 use syn::{
-    Attribute, Block, Error, FnArg, Ident, ItemTrait, LitStr, Pat, Result, ReturnType, Token,
-    TraitItem, TraitItemFn, Type,
+    Attribute, Block, Error, FnArg, Ident, ItemTrait, Lifetime, LitStr, Pat, Result, ReturnType,
+    Token, TraitItem, TraitItemFn, Type, TypeReference,
 };
 
 use super::rules;
@@ -13,15 +16,9 @@ use super::rules;
 pub(crate) struct Contract {
     pub(crate) item: ItemTrait,
     pub(crate) id: LitStr,
-    pub(crate) version: Version,
+    pub(crate) version: ContractVersion,
     /// In the order of the trait.
     pub(crate) methods: Vec<Method>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Version {
-    pub(crate) major: u32,
-    pub(crate) minor: u32,
 }
 
 pub(crate) struct Method {
@@ -51,10 +48,35 @@ impl Method {
 }
 
 impl MethodArgument {
+    /// The trait by which it crosses. Only what is lent needs the other one; errors
+    /// are plainer without it.
+    pub(crate) fn crosses_by(&self) -> Ident {
+        Ident::new(if borrows(&self.of) { "Argument" } else { "Crossing" }, Span::call_site())
+    }
+
     /// The name as people type it: `_text` is an argument that a default body
     /// does not use.
     pub(crate) fn word(&self) -> String {
         self.name.unraw().to_string().trim_start_matches('_').to_owned()
+    }
+}
+
+/// Whether a type says that it borrows.
+pub(crate) fn borrows(of: &Type) -> bool {
+    let mut search = Lent(false);
+    search.visit_type(of);
+    search.0
+}
+
+struct Lent(bool);
+
+impl<'ast> Visit<'ast> for Lent {
+    fn visit_type_reference(&mut self, _reference: &'ast TypeReference) {
+        self.0 = true;
+    }
+
+    fn visit_lifetime(&mut self, _lifetime: &'ast Lifetime) {
+        self.0 = true;
     }
 }
 
@@ -84,7 +106,7 @@ impl Contract {
     }
 }
 
-fn read_method(member: TraitItem, version: Version) -> Result<Method> {
+fn read_method(member: TraitItem, version: ContractVersion) -> Result<Method> {
     let TraitItem::Fn(member) = member else {
         return Err(Error::new_spanned(
             member,
@@ -133,18 +155,22 @@ fn read_argument(argument: FnArg) -> Option<MethodArgument> {
         Pat::Ident(pattern) if pattern.subpat.is_none() && pattern.by_ref.is_none() => {
             pattern.ident.clone()
         }
-        other => Ident::new("_", syn::spanned::Spanned::span(other)),
+        other => Ident::new("_", other.span()),
     };
     Some(MethodArgument { pattern: *argument.pat, name, of: *argument.ty })
 }
 
-fn read_since(attribute: &Attribute, version: Version, member: &TraitItemFn) -> Result<u32> {
+fn read_since(
+    attribute: &Attribute,
+    version: ContractVersion,
+    member: &TraitItemFn,
+) -> Result<u32> {
     let word: LitStr = attribute.parse_args().map_err(|error| {
         Error::new(error.span(), "write the version that the method came with: #[since(\"1.1\")]")
     })?;
     let since = read_version(&word)?;
     let fail = |message: String| Err(Error::new(word.span(), message));
-    let Version { major, minor } = version;
+    let ContractVersion { major, minor } = version;
     if since.major != major {
         return fail(format!(
             "the contract has version {major}.{minor}, and versions with another first number have \
@@ -170,30 +196,13 @@ fn read_since(attribute: &Attribute, version: Version, member: &TraitItemFn) -> 
     Ok(since.minor)
 }
 
-fn read_version(word: &LitStr) -> Result<Version> {
-    let text = word.value();
-    let number = |part: &str| {
-        let plain = part.len() == 1 || !part.starts_with('0');
-        let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        if plain && digits { part.parse().ok() } else { None }
-    };
-    let version = text
-        .split_once('.')
-        .and_then(|(major, minor)| Some(Version { major: number(major)?, minor: number(minor)? }));
-    version.ok_or_else(|| {
-        Error::new(
-            word.span(),
-            format!(
-                "`{text}` is no contract's version: write two numbers, \"1.0\"; the first one \
-                 changes when callers must, the second one when methods are added"
-            ),
-        )
-    })
+fn read_version(word: &LitStr) -> Result<ContractVersion> {
+    word.value().parse().map_err(|error| Error::new(word.span(), error))
 }
 
 struct Arguments {
     id: LitStr,
-    version: Version,
+    version: ContractVersion,
 }
 
 impl Parse for Arguments {

@@ -1,5 +1,6 @@
 //! What a contract may not have, each with what to write instead.
 
+use plugbay_manifest::ContractId;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{
@@ -10,21 +11,10 @@ use syn::{
 use super::model::MethodArgument;
 
 pub(super) fn of_id(id: &LitStr) -> Result<()> {
-    let text = id.value();
-    let good = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_lowercase())
-            && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-    };
-    if text.len() <= 64 && text.contains('.') && text.split('.').all(good) {
-        return Ok(());
+    match id.value().parse::<ContractId>() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::new(id.span(), error)),
     }
-    Err(Error::new(
-        id.span(),
-        format!(
-            "`{text}` is no contract's id: write whose it is and what it is, \
-             \"my-company.renderer\", with at most 64 lower-case letters, digits, `-` and `.`"
-        ),
-    ))
 }
 
 pub(super) fn of_trait(item: &ItemTrait) -> Result<()> {
