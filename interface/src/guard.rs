@@ -6,9 +6,9 @@
 //! function pointer, and a library's thread-locals are behind a function call.
 //!
 //! So the hook cannot know whether the thread is inside a guard, and need not: it
-//! always leaves a note. What a guard catches is told by the note if it is about
-//! that payload; a note of a panic that the plugin caught itself lies there until
-//! the next one. And the hook writes to the log, too, where nobody may be waiting
+//! always leaves a note. A guard takes the last note that is about the payload that
+//! it has caught. Others are of panics that the plugin caught itself, be it while
+//! this one unwound; some of them lie there until later ones push them out. And the hook writes to the log, too, where nobody may be waiting
 //! for the panic: on a thread that the library has started itself, as the host
 //! knows, and outside of the guards that count.
 
@@ -27,6 +27,9 @@ use crate::{Error, hooks};
 
 static WANTS_BACKTRACES: AtomicBool = AtomicBool::new(false);
 
+/// How many notes a thread keeps: panics that are on their way at once are few.
+const NOTES: usize = 8;
+
 /// What the panic hook saw.
 struct Note {
     fault: Fault,
@@ -36,11 +39,11 @@ struct Note {
 thread_local! {
     /// How many of the guards that count this thread is inside of.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
-    /// The last panic. `ManuallyDrop`, because a thread-local with a destructor
-    /// keeps the library in memory as long as the thread lives; at most one note a
-    /// thread is lost by that.
-    static LAST: Cell<ManuallyDrop<Option<Box<Note>>>> =
-        const { Cell::new(ManuallyDrop::new(None)) };
+    /// The last panics, in their order. `ManuallyDrop`, because a thread-local with a
+    /// destructor keeps the library in memory as long as the thread lives; what lies
+    /// here then is lost.
+    static LAST: Cell<ManuallyDrop<Vec<Note>>> =
+        const { Cell::new(ManuallyDrop::new(Vec::new())) };
 }
 
 /// Runs `body`; an error or a panic comes out as a [`Fault`].
@@ -91,16 +94,20 @@ fn panicked(payload: Box<dyn Any + Send>) -> FaultBox {
 
 /// The fault for a payload that was caught.
 fn caught(payload: Box<dyn Any + Send>) -> Fault {
-    let note = ManuallyDrop::into_inner(LAST.replace(ManuallyDrop::new(None)));
     let text = text_of(&*payload);
-    // A panic that was carried here from another thread (`resume_unwind`) has
-    // left no note on this one.
-    let about_this =
-        |note: &Note| note.payload == (*payload).type_id() && note.fault.message.as_str() == text;
-    let fault = match note {
-        Some(note) if about_this(&note) => note.fault,
-        _ => panic_fault(text),
-    };
+    let mut notes = ManuallyDrop::into_inner(LAST.take());
+    // None for a panic that was carried here from another thread (`resume_unwind`).
+    let about_this = notes.iter().rposition(|note| {
+        note.payload == (*payload).type_id() && note.fault.message.as_str() == text
+    });
+    // Later ones were caught while this one unwound.
+    let note = about_this.and_then(|at| notes.drain(at..).next());
+    let fault = note.map_or_else(|| panic_fault(text), |note| note.fault);
+    if notes.is_empty() {
+        // Not even its memory stays.
+        notes = Vec::new();
+    }
+    LAST.set(ManuallyDrop::new(notes));
     drop_quietly(payload);
     fault
 }
@@ -143,9 +150,12 @@ fn on_panic(info: &PanicHookInfo<'_>) {
         let place = info.location().map(|place| format!(" at {place}")).unwrap_or_default();
         log::error!("thread '{name}' panicked{place}: {}", fault.message);
     }
-    let note = Box::new(Note { fault, payload: info.payload().type_id() });
-    let old = LAST.replace(ManuallyDrop::new(Some(note)));
-    drop(ManuallyDrop::into_inner(old));
+    let mut notes = ManuallyDrop::into_inner(LAST.take());
+    if notes.len() == NOTES {
+        notes.remove(0);
+    }
+    notes.push(Note { fault, payload: info.payload().type_id() });
+    LAST.set(ManuallyDrop::new(notes));
 }
 
 fn text_of(payload: &(dyn Any + Send)) -> &str {

@@ -30,7 +30,7 @@ impl<P: 'static> Services<P> {
     }
 
     /// Offers a part of the plugin under a contract that the part implements:
-    /// `.offer_by::<dyn Renderer, _>(|plugin| &plugin.renderer)`.
+    /// `.offer_by::<dyn Renderer, _>(|plugin: &Self| &plugin.renderer)`.
     ///
     /// `part` is asked once, after `activate`, and what it gives is used until
     /// `deactivate`.
