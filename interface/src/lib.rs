@@ -40,6 +40,11 @@
 //! * it may be built by another compiler than the host's, in debug or release,
 //!   with `panic = "unwind"`.
 //!
+//! A plugin is called by commands, which are JSON for people and glue, and by
+//! *contracts*: traits under [`#[service]`](macro@service) that Rust programs call it by,
+//! typed, at the cost of a function pointer ([`service`](mod@service),
+//! [`crossing`]).
+//!
 //! Everything in [`abi`] is the boundary itself: a plugin author never names it,
 //! and it grows by the rules of `docs/ABI.md`.
 

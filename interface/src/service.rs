@@ -1,6 +1,6 @@
 //! Contracts: traits that a host and its plugins, or two plugins, share.
 //!
-//! [`#[service]`](crate::service!) makes a trait one. What it makes of it, and what
+//! [`#[service]`](macro@crate::service) makes a trait one. What it makes of it, and what
 //! each of its rules is for, stands at the macro; here is what all contracts have
 //! in common.
 
