@@ -9,6 +9,7 @@ mod contract;
 mod description;
 pub(crate) mod dispatch;
 mod future;
+pub(crate) mod link;
 mod offers;
 pub(crate) mod outcome;
 mod waker;
@@ -17,6 +18,7 @@ pub use compare::Mismatch;
 pub use contract::{Contract, Implemented};
 pub use description::{Described, Description, MethodDescription};
 pub use future::ServiceFuture;
+pub use link::{Entered, Held, Service};
 pub use offers::{Services, services};
 pub use outcome::Outcome;
 

@@ -186,8 +186,8 @@ pub fn service(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///   disagree are told so before anything is called.
 /// * `#[shared(growing)]` is for what will get more fields or variants. It crosses as
 ///   bytes (MessagePack, with the names of fields and variants), so it is written on one
-///   side and read on the other: about a microsecond for a handful of fields, and two
-///   allocations. A field that is added later has `#[serde(default)]`. An enum has a
+///   side and read on the other: about 150 ns for a handful of fields, where the frozen
+///   form takes 30. A field that is added later has `#[serde(default)]`. An enum has a
 ///   variant without fields under `#[fallback]`: what a reader gets that is older than
 ///   the variant that came.
 ///

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 
 use abi_stable::StableAbi;
-use abi_stable::std_types::{ROption, RString, RVec};
+use abi_stable::std_types::{ROption, RResult, RString, RVec};
 
 /// What went wrong on the plugin's side, as data.
 ///
@@ -79,6 +79,9 @@ struct Kept {
     fault: ManuallyDrop<Fault>,
     free: unsafe extern "C" fn(NonNull<Kept>),
 }
+
+// What all that is for.
+const _: () = assert!(size_of::<RResult<u64, FaultBox>>() == 16);
 
 // SAFETY: the box owns what it points to, which is text and numbers.
 unsafe impl Send for FaultBox {}

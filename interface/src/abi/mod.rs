@@ -15,6 +15,7 @@ mod frames;
 mod hooks;
 mod host;
 mod instance;
+mod link;
 mod offer;
 mod root;
 
@@ -23,7 +24,10 @@ pub use fault::{Fault, FaultBox, FaultKind, Place};
 pub use hooks::{Hooks, HooksRef};
 pub use host::{HostBox, HostSide, HostSide_TO, LogRecord};
 pub use instance::{Instance, Instance_TO, InstanceBox, SavedState};
+pub use link::{Link, Links, LinksRef, Served, Wanted};
 pub use offer::Offer;
 pub use root::{ROOT_SYMBOL, Root, RootRef, header, root_result};
 
 pub(crate) use frames::return_addresses;
+#[cfg(test)]
+pub(crate) use host::no_services;

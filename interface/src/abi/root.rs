@@ -36,7 +36,8 @@ pub struct Root {
     pub delete_keys: extern "C" fn(),
     /// Since 1.2. How many wakers of this library others keep: those of futures
     /// that it has polled, which may be woken at any time. The library is not
-    /// closed before it is 0. From any thread; does not block.
+    /// closed before it is 0, and a moment more, for the last instructions of the
+    /// function that let it go. From any thread; does not block.
     pub kept_wakers: extern "C" fn() -> usize,
 }
 

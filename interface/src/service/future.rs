@@ -32,6 +32,8 @@ pub struct ServiceFuture<'a, T> {
     gives: PhantomData<fn() -> T>,
 }
 
+const _: () = assert!(size_of::<ServiceFuture<'_, String>>() == 3 * size_of::<usize>());
+
 // SAFETY: the future in it is `Send`, which `new` wants, and so is what it gives.
 unsafe impl<T> Send for ServiceFuture<'_, T> {}
 // SAFETY: a shared one has nothing to call.

@@ -62,7 +62,7 @@ impl<P: 'static> Services<P> {
     }
 }
 
-extern "C" fn describe<C: super::Contract + ?Sized>() -> RString {
+pub(super) extern "C" fn describe<C: super::Contract + ?Sized>() -> RString {
     let described = std::panic::catch_unwind(|| {
         serde_json::to_string(&C::description()).unwrap_or_default().into()
     });

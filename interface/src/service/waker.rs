@@ -69,8 +69,9 @@ impl Kept {
     }
 }
 
-/// Lets one go. The count goes down when all is done that needs this library but
-/// this function's own end, which its caller's lease covers.
+/// Lets one go. The count goes down when all is done that needs this library but the
+/// last instructions of this function: whoever sees it at 0 and wants to unmap the
+/// library waits a moment more.
 ///
 /// # Safety
 ///
