@@ -110,6 +110,21 @@ pub enum Command {
         #[command(flatten)]
         alone: Alone,
     },
+    /// List the contracts that plugins offer, who offers and who calls each
+    ///
+    /// The provider that is taken where nobody says which stands first: the one with
+    /// the largest precedence, then by id. Asks the running host. Where there is none:
+    /// looks at the folders, without loading anything. A method is called with
+    /// `call ID:CONTRACT:METHOD`.
+    ///
+    /// With --json: {"host","contracts":[{"id","major","providers":[{"plugin",
+    /// "plugin_version","id","version","capabilities","precedence"}],"consumers"}]}.
+    Services {
+        /// Only this contract
+        contract: Option<String>,
+        #[command(flatten)]
+        alone: Alone,
+    },
     /// Show what a plugin says of itself; nothing is loaded for it
     ///
     /// With --json: {"path","size","hash","state","generation","calls",

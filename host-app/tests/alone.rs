@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-use plugbay_tests::{misdeed, with_embedded};
+use plugbay_tests::{build, misdeed, with_embedded};
 use serde_json::{Value, json};
 use support::{Home, fixture, is_root, said};
 
@@ -44,6 +44,24 @@ fn a_call_loads_the_plugin_for_itself() {
     assert_eq!(said.stdout, "7\n");
     let said = home.say(&["call", "misbehave:echo", r#"{"a":1}"#, "--field", "b"]);
     assert!(said.failed(4, "PB1016").stderr.contains("it has: a"));
+}
+
+#[test]
+fn contracts_are_listed_and_their_methods_called_by_name() {
+    let home = Home::new();
+    assert_eq!(home.say(&["services"]).ok().stdout.lines().next(), Some("No contracts."));
+    home.folder.put(&build("plugbay-fixture-speaker"), "speaker.so");
+    home.folder.put(&build("plugbay-fixture-asker"), "asker.so");
+    let listed = home.say(&["services"]).ok().stdout;
+    let line = "test.speaker 1.1  speaker 1.0.0  twice         0           asker";
+    assert!(listed.contains(line), "{listed}");
+    let list = home.json(&["services", "test.speaker"]);
+    assert_eq!(list["contracts"][0]["providers"][0]["plugin"], "speaker");
+    assert_eq!(home.json(&["services", "test.none"])["contracts"], json!([]));
+    let said = home.say(&["call", "speaker:test.speaker:add", "--arg", "number:=41"]).ok();
+    assert_eq!(said.stdout, "42\n");
+    let said = home.say(&["call", "speaker:test.speaker:sing"]).failed(4, "PB0703");
+    assert!(said.stderr.contains("test.speaker:twice"), "{}", said.stderr);
 }
 
 #[test]

@@ -6,6 +6,8 @@ use serde_json::Value;
 
 use crate::Error;
 use crate::abi::HostBox;
+use crate::error::code;
+use crate::service::{Contract, Service, link};
 
 /// What the host tells a plugin about itself and its surroundings.
 ///
@@ -71,6 +73,31 @@ impl Context {
     /// does not block.
     pub fn report_trouble(&self, what: &str) {
         self.inner.host.report_trouble(what.into());
+    }
+
+    /// The service that a plugin offers under a contract:
+    /// `context.service::<dyn Renderer>("markdown")`. What it is asked for stands in
+    /// this plugin's `plugin.toml`, under `[[needs]]`. From any thread; may block while
+    /// that plugin is being reloaded.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such plugin, when it offers no such service, when the contract
+    /// is another one there than here, or when the host is older than services.
+    pub fn service<C: Contract + ?Sized>(&self, plugin: &str) -> Result<Service<C>, Error> {
+        link::find(&self.inner.host, plugin, false)?.pop().ok_or_else(|| {
+            Error::new(code::NOT_FOUND, format!("the plugin `{plugin}` offers no {}", C::ID))
+        })
+    }
+
+    /// All services that there are under a contract, the one that the host would choose
+    /// first.
+    ///
+    /// # Errors
+    ///
+    /// When the host is older than services.
+    pub fn services<C: Contract + ?Sized>(&self) -> Result<Vec<Service<C>>, Error> {
+        link::find(&self.inner.host, "", true)
     }
 
     /// The configuration as the host gave it, before it was read into

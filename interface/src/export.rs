@@ -1,26 +1,44 @@
 //! What `#[plugin]` builds on. Not for use by hand.
 
+mod declared;
+
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use abi_stable::prefix_type::WithMetadata;
-use abi_stable::std_types::{RNone, ROption, RResult, RSome, RStr, RString};
+use abi_stable::std_types::{RNone, ROption, RResult, RSome, RStr, RString, RVec};
 use serde_json::Value;
 
 use crate::abi::{
-    Fault, FaultKind, HostBox, Instance, Instance_TO, InstanceBox, Root, RootRef, SavedState,
+    Fault, FaultKind, HostBox, Instance, Instance_TO, InstanceBox, Offer, Root, RootRef, SavedState,
 };
 use crate::commands::read;
 use crate::error::code;
 use crate::guard::{guard, install_panic_hook};
-use crate::{Commands, Context, Error, Plugin, hooks, logging};
+use crate::{Commands, Context, Error, Plugin, Services, hooks, logging};
+
+pub use declared::{Declared, Offered, assert_declared, assert_offered};
 
 pub use crate::abi::{header, root_result};
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub use crate::hooks::{
     create_key, create_thread, delete_key, map_file, register_local, set_value,
 };
+/// What `#[service]` and `#[shared]` build on.
+pub mod service {
+    pub use crate::Error;
+    pub use crate::abi::{Fault, FaultBox};
+    pub use crate::crossing::borrowed::assert_lent;
+    pub use crate::crossing::growing::{Encoded, Growing, decode, encode, known_variant};
+    pub use crate::crossing::{Argument, Crossing, Field, Lend, Shape, Types, Variant};
+    pub use crate::service::dispatch::{Arguments, dispatch, read, unknown, written};
+    pub use crate::service::outcome::{Object, answer, receive};
+    pub use crate::service::{
+        Contract, Described, Description, Implemented, Outcome, ServiceFuture,
+    };
+    pub use abi_stable::std_types::{RResult, RStr, RString};
+}
 pub use abi_stable::library::{LibHeader, RootModuleResult};
 pub use plugbay_manifest::section::{encode, encoded_len};
 
@@ -45,6 +63,7 @@ impl<P: Exported> Functions<P> {
         set_log_level,
         set_hooks: hooks::set,
         delete_keys: hooks::delete_keys,
+        kept_wakers,
     }));
     const ROOT: RootRef = RootRef(Self::VALUE.as_prefix());
 }
@@ -66,10 +85,15 @@ extern "C" fn set_log_level(level: u8) {
     logging::set_level(level);
 }
 
-/// The plugin's value with its handlers.
+extern "C" fn kept_wakers() -> usize {
+    crate::service::kept_wakers()
+}
+
+/// The plugin's value with its handlers and services.
 struct Live<P> {
     plugin: P,
     commands: Commands<P>,
+    services: Services<P>,
 }
 
 impl<P: Exported> Live<P> {
@@ -92,7 +116,8 @@ impl<P: Exported> Live<P> {
         };
         let plugin = P::activate(context, config, state)?;
         let commands = plugin.commands();
-        let live = ManuallyDrop::new(Self { plugin, commands });
+        let services = plugin.services();
+        let live = ManuallyDrop::new(Self { plugin, commands, services });
         Ok(Instance_TO::from_value(Exporter { live }, abi_stable::sabi_trait::TD_Opaque))
     }
 }
@@ -121,7 +146,7 @@ struct Exporter<P> {
 impl<P: Exported> Instance for Exporter<P> {
     fn call(&self, command: RStr<'_>, arguments: RStr<'_>) -> RResult<RString, Fault> {
         guard(|| {
-            let Live { plugin, commands } = &*self.live;
+            let Live { plugin, commands, .. } = &*self.live;
             commands.call(plugin, command.as_str(), arguments.as_str()).map(RString::from)
         })
     }
@@ -142,12 +167,18 @@ impl<P: Exported> Instance for Exporter<P> {
 
     fn deactivate(self) -> RResult<(), Fault> {
         let ended = guard(|| {
-            let Live { plugin, commands } = ManuallyDrop::into_inner(self.live);
-            drop(commands);
+            let Live { plugin, commands, services } = ManuallyDrop::into_inner(self.live);
+            drop((commands, services));
             plugin.deactivate();
             Ok(())
         });
         logging::disconnect();
         ended
+    }
+
+    fn services(&self) -> RResult<RVec<Offer>, Fault> {
+        // The instance is in a box, so the plugin stays where it is now until
+        // `deactivate` takes it out.
+        guard(|| Ok(self.live.services.of(&self.live.plugin).collect()))
     }
 }

@@ -14,7 +14,7 @@
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub use gnu::{create_key, create_thread, delete_key, map_file, register_local, set_value};
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-pub(crate) use gnu::{delete_keys, set};
+pub(crate) use gnu::{delete_keys, is_own_thread, set};
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(crate) extern "C" fn set(_hooks: crate::abi::HooksRef, _context: usize) -> bool {
@@ -23,6 +23,11 @@ pub(crate) extern "C" fn set(_hooks: crate::abi::HooksRef, _context: usize) -> b
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(crate) extern "C" fn delete_keys() {}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn is_own_thread() -> Option<bool> {
+    None
+}
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod gnu {
@@ -113,6 +118,13 @@ mod gnu {
                 unsafe { delete_key(key) };
             }
         }
+    }
+
+    /// Whether this library has started the calling thread; `None` where the host
+    /// does not know.
+    pub(crate) fn is_own_thread() -> Option<bool> {
+        let (hooks, context) = HOOKS.get()?;
+        Some(hooks.is_own_thread()?(*context))
     }
 
     /// `__cxa_thread_atexit_impl`.

@@ -40,28 +40,41 @@
 //! * it may be built by another compiler than the host's, in debug or release,
 //!   with `panic = "unwind"`.
 //!
+//! A plugin is called by commands, which are JSON for people and glue, and by
+//! *contracts*: traits under [`#[service]`](macro@service) that Rust programs call it by,
+//! typed, at the cost of a function pointer ([`service`](mod@service),
+//! [`crossing`]).
+//!
 //! Everything in [`abi`] is the boundary itself: a plugin author never names it,
 //! and it grows by the rules of `docs/ABI.md`.
+
+// The macros' output names this crate, also in its own tests.
+#[cfg(test)]
+extern crate self as plugbay_interface;
 
 pub mod abi;
 mod commands;
 mod context;
+pub mod crossing;
 mod error;
 #[doc(hidden)]
 pub mod export;
+mod faults;
 mod guard;
 mod hooks;
 mod logging;
 mod plugin;
+pub mod service;
 
 pub use commands::{Commands, commands};
 pub use context::Context;
-pub use error::{Error, code};
+pub use error::{Blame, Error, code};
 pub use plugin::Plugin;
+pub use service::{Services, services};
 
-pub use plugbay_macros::{data, plugin};
+pub use plugbay_macros::{data, plugin, service, shared};
 pub use plugbay_manifest as manifest;
-pub use {log, semver, serde, serde_json};
+pub use {abi_stable, log, semver, serde, serde_json};
 
 /// The version of this interface; the loader compares it with a plugin's.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -72,7 +85,11 @@ pub const RUSTC: &str = env!("PLUGBAY_RUSTC");
 
 /// What a plugin's source begins with: `use plugbay_interface::prelude::*;`.
 pub mod prelude {
-    pub use crate::{Commands, Context, Error, Plugin, commands, data, plugin};
+    pub use crate::{
+        Commands, Context, Error, Plugin, Services, commands, data, plugin, service, services,
+        shared,
+    };
+    pub use abi_stable::std_types::{RSlice, RStr, RString, RVec};
     pub use log;
     pub use serde_json::{Value, json};
 }

@@ -33,6 +33,14 @@ pub(crate) fn set_level(level: u8) {
     log::set_max_level(filter);
 }
 
+/// Tells the host that a call panicked which it does not see itself.
+pub(crate) fn report_trouble(what: &str) {
+    let host = FORWARD.host.read().unwrap_or_else(PoisonError::into_inner).clone();
+    if let Some(host) = host {
+        host.report_trouble(what.into());
+    }
+}
+
 impl Log for Forward {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.level() <= log::max_level()

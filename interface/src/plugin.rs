@@ -1,7 +1,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Commands, Context, Error};
+use crate::{Commands, Context, Error, Services};
 
 /// A plugin: constructed by [`activate`](Plugin::activate), asked through its
 /// commands, ended by [`deactivate`](Plugin::deactivate).
@@ -47,6 +47,16 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// with `plugin.toml` at compile time, so they are literals.
     fn commands(&self) -> Commands<Self> {
         crate::commands()
+    }
+
+    /// What the plugin offers to be called by contract: the host's own calls, and
+    /// other plugins'. `plugin.toml` declares the same under `[[services]]`.
+    ///
+    /// Called once, after `activate`. `#[plugin]` compares the contracts in the body
+    /// with `plugin.toml` at compile time, so they are written out:
+    /// `services().offer::<dyn Renderer>()`.
+    fn services(&self) -> Services<Self> {
+        crate::services()
     }
 
     /// Gives the state that the next generation begins with.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use plugbay_interface::abi::abi_stable::std_types::RResult;
 use plugbay_interface::abi::{Fault, InstanceBox};
+use plugbay_interface::service::Description;
 
 use crate::call::fault_of_the_plugin;
 use crate::close::{Closing, Mapped, Pinned};
@@ -15,10 +16,12 @@ use crate::error::{Explain, Failure};
 use crate::footprint::Footprint;
 use crate::link::Link;
 use crate::load::Loaded;
+use crate::offers::{Offers, Wants};
 use crate::on_thread::{Deadline, on_thread};
 use crate::probation::Troubles;
 use crate::records::{Holder, this_thread};
 use crate::report::Loadable;
+use crate::service::ServiceError;
 use crate::slot::Drained;
 use crate::unload::Ending;
 
@@ -33,6 +36,7 @@ pub(crate) struct Active {
     /// The leases that are no marks.
     counted: Mutex<CountedLeases>,
     pub(crate) troubles: Arc<Troubles>,
+    pub(crate) offers: Offers,
 }
 
 struct Counted {
@@ -93,6 +97,24 @@ impl Active {
         // SAFETY: no lease exists and none will; the proof is borrowed for this
         // alone.
         unsafe { &mut *drained.active().instance.get() }.take()
+    }
+
+    /// Looks for what somebody wants to call from now on, and gives the number that it
+    /// is known by in all generations of the slot that keeps `wants`. Under a lease.
+    pub(crate) fn want(
+        &self,
+        wants: &Wants,
+        wanted: Description,
+    ) -> Result<(usize, Arc<Description>), ServiceError> {
+        // Looked at before it is kept: what never was is not kept for anybody.
+        if let Err(unfit) = self.offers.fits(&wanted) {
+            return Err(ServiceError::unfit(self, &wanted, unfit));
+        }
+        let (number, wanted) = wants.number(wanted);
+        match self.offers.find(number, &wanted) {
+            Ok(_) => Ok((number, wanted)),
+            Err(unfit) => Err(ServiceError::unfit(self, &wanted, unfit)),
+        }
     }
 
     /// The address of a symbol that its library exports.
@@ -173,6 +195,9 @@ pub enum ActivateError {
         /// The time it had.
         deadline: Duration,
     },
+    /// It does not offer a contract that was asked for of the version before.
+    #[error("a contract that is in use would go: {0}")]
+    Contract(#[source] Box<ServiceError>),
     /// Its host had given up on it by then.
     #[error("it was ready when nobody wanted it any more")]
     Unwanted,
@@ -189,6 +214,7 @@ impl Explain for ActivateError {
             Self::Deadline { .. } => "PB0603",
             Self::Thread(_) => "PB0604",
             Self::Unwanted => "PB0605",
+            Self::Contract(_) => "PB1404",
         }
     }
 
@@ -207,6 +233,11 @@ impl Explain for ActivateError {
                     .into()
             }
             Self::Unwanted => "load it again".into(),
+            Self::Contract(_) => {
+                "let the new version offer it as well (both majors of a contract may be offered \
+                 side by side), or start the host anew with the new version"
+                    .into()
+            }
             Self::Thread(_) => "raise the limit on threads (ulimit -u)".into(),
         }
     }
@@ -220,6 +251,11 @@ pub(crate) struct NotActivated {
 
 /// Who waits for a generation to be ready.
 pub(crate) trait Taker: Send + Sync {
+    /// On the thread that constructed it, before `take`: whether it can do what
+    /// others rely on.
+    fn check(&self, _active: &Active) -> Result<(), ActivateError> {
+        Ok(())
+    }
     /// On the thread that constructed it. Whether it is wanted still.
     fn take(&self, active: &Arc<Active>) -> bool;
     /// When the time is over: whether it comes too late from now on. It does not
@@ -266,6 +302,13 @@ pub(crate) fn activate(
         let (taker, mapped) = (taker.clone(), mapped.clone());
         move || match construct(link.into_box()) {
             RResult::ROk(instance) => {
+                let offers = match Offers::of(&instance) {
+                    Ok(offers) => offers,
+                    Err(failure) => {
+                        drop(instance.deactivate());
+                        return Err(refused(failure));
+                    }
+                };
                 let active = Arc::new(Active {
                     about,
                     generation,
@@ -274,7 +317,12 @@ pub(crate) fn activate(
                     mapped,
                     counted: Mutex::default(),
                     troubles,
+                    offers,
                 });
+                if let Err(error) = taker.check(&active) {
+                    discard(active);
+                    return Err(error);
+                }
                 if taker.take(&active) {
                     Ok(active)
                 } else {
@@ -310,7 +358,10 @@ fn discard(active: Arc<Active>) {
 }
 
 fn refusal(fault: Fault) -> ActivateError {
-    let failure = Box::new(Failure::take(fault));
+    refused(Box::new(Failure::take(fault)))
+}
+
+fn refused(failure: Box<Failure>) -> ActivateError {
     match failure.panicked {
         true => ActivateError::Panicked { failure },
         false => ActivateError::Failed { failure },

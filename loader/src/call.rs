@@ -188,7 +188,17 @@ fn run(
     let Some(instance) = lease.instance() else {
         return Err(CallError::NotActive { plugin: plugin(), state: PluginState::Unloaded });
     };
-    match instance.call(RStr::from_str(command), RStr::from_str(arguments)) {
+    let outcome = match command.split_once(':') {
+        None => instance.call(RStr::from_str(command), RStr::from_str(arguments)),
+        Some((contract, method)) => match active.offers.newest(contract) {
+            Some(offered) => offered.call(method, arguments),
+            None => {
+                let (plugin, command) = (plugin(), command_name());
+                return Err(CallError::UnknownCommand { plugin, command, known: known(active) });
+            }
+        },
+    };
+    match outcome {
         // Read here and now: the text is the plugin's, and the lease ends soon.
         RResult::ROk(json) => serde_json::from_str(&json).map_err(|source| CallError::Result {
             plugin: plugin(),
@@ -201,14 +211,18 @@ fn run(
             let (plugin, command) = (plugin(), command_name());
             Err(match kind {
                 FaultKind::PANIC => CallError::Panicked { plugin, command, failure },
-                FaultKind::UNKNOWN_COMMAND => CallError::UnknownCommand {
-                    plugin,
-                    command,
-                    known: active.about.manifest.commands.keys().cloned().collect(),
-                },
+                FaultKind::UNKNOWN_COMMAND => {
+                    CallError::UnknownCommand { plugin, command, known: known(active) }
+                }
                 FaultKind::ARGUMENTS => CallError::Arguments { plugin, command, failure },
                 _ => CallError::Failed { plugin, command, failure },
             })
         }
     }
+}
+
+/// What can be called there, by name.
+fn known(active: &Active) -> Vec<String> {
+    let commands = active.about.manifest.commands.keys().cloned();
+    commands.chain(active.offers.methods()).collect()
 }

@@ -165,6 +165,11 @@ impl Mapped {
                 return Err(Pin::Kept);
             }
         }
+        // They may be woken at any time, which is code of the library.
+        let count = self.root.kept_wakers().map_or(0, |kept| kept());
+        if count > 0 {
+            return Err(Pin::Wakers { count });
+        }
         let ranges = platform::mapped_ranges(path).map_err(|_| Pin::StillMapped)?;
         let signals = platform::signals_handled_in(&ranges);
         if signals.is_empty() { Ok(()) } else { Err(Pin::SignalHandlers { signals }) }

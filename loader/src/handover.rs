@@ -15,11 +15,12 @@ use parking_lot::Mutex;
 use plugbay_interface::abi::abi_stable::std_types::{RNone, RResult, RSome, RVec};
 use plugbay_interface::abi::{InstanceBox, SavedState};
 
-use crate::activate::{Active, Taker};
+use crate::activate::{ActivateError, Active, Taker};
 use crate::error::{Explain, Failure};
 use crate::on_thread::Deadline;
 use crate::records::{Holder, list};
 use crate::reload::ReloadError;
+use crate::service::ServiceError;
 use crate::slot::{Slot, drain_unless};
 
 /// Why the state did not come over. The old generation serves on, with it.
@@ -243,6 +244,22 @@ impl Handover {
 }
 
 impl Taker for Handover {
+    /// Who was served goes on being served.
+    fn check(&self, new: &Active) -> Result<(), ActivateError> {
+        let old = self.slot.serving();
+        for (number, wanted) in self.slot.wants().all().iter().enumerate() {
+            let had = old.as_ref().is_some_and(|old| old.offers.get(number).is_some());
+            match new.offers.find(number, wanted) {
+                Err(unfit) if had => {
+                    let error = ServiceError::unfit(new, wanted, unfit);
+                    return Err(ActivateError::Contract(Box::new(error)));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Lets the new generation serve.
     fn take(&self, new: &Arc<Active>) -> bool {
         let mut progress = self.progress.lock();

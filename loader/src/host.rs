@@ -20,7 +20,8 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use log::LevelFilter;
 use parking_lot::Mutex;
 use plugbay_interface::abi::SavedState;
-use plugbay_interface::manifest::PluginId;
+use plugbay_interface::manifest::{Manifest, PluginId};
+use plugbay_interface::service::Contract;
 use serde_json::Value;
 
 pub use errors::{LoadPluginError, StartError};
@@ -38,6 +39,7 @@ use crate::plugin::PluginHandle;
 use crate::probe::Prober;
 use crate::reload::{LookedAt, Outcome, RollbackError};
 use crate::report::{Loadable, PluginState, PluginStatus, Refusal, StartReport};
+use crate::service::{ContractStatus, Service, ServiceError, Services, contracts_of};
 use crate::slot::Slot;
 use crate::snapshot::Workspace;
 use crate::unload::{UnloadError, Unloaded};
@@ -172,7 +174,7 @@ impl Host {
         Self { shared: Arc::new(Shared { inner }) }
     }
 
-    fn inner(&self) -> &Inner {
+    pub(crate) fn inner(&self) -> &Inner {
         &self.shared.inner
     }
 
@@ -232,11 +234,7 @@ impl Host {
     /// A way to one plugin that has served, without looking it up at each call.
     /// It lives through reloads; whether the plugin serves, each call says.
     pub fn plugin(&self, id: &str) -> Option<PluginHandle> {
-        let (id, slot) = {
-            let table = self.inner().table.load();
-            let (id, slot) = table.get_key_value(id)?;
-            (id.clone(), slot.clone())
-        };
+        let (id, slot) = self.inner().slot_of(id)?;
         Some(PluginHandle::new(self.clone(), id, slot))
     }
 
@@ -303,6 +301,30 @@ impl Host {
         let id: PluginId = id.parse()?;
         let _changing = self.inner().change();
         self.inner().save(&id)
+    }
+
+    /// A plugin's service of a contract: `host.service::<dyn Renderer>("markdown")`. It
+    /// lives through reloads.
+    ///
+    /// # Errors
+    ///
+    /// When the plugin does not serve, does not offer the contract, or another form of it.
+    pub fn service<C: Contract + ?Sized>(&self, id: &str) -> Result<Service<C>, ServiceError> {
+        match self.plugin(id) {
+            Some(plugin) => Service::new(plugin),
+            None => Err(self.inner().why_not(id).into()),
+        }
+    }
+
+    /// The plugins that offer a contract:
+    /// `host.services::<dyn Renderer>().capability("tables").best()`.
+    pub fn services<C: Contract + ?Sized>(&self) -> Services<C> {
+        Services::new(self.clone())
+    }
+
+    /// All contracts that plugins which serve offer or call, by id.
+    pub fn contracts(&self) -> Vec<ContractStatus> {
+        contracts_of(&self.inner().manifests())
     }
 
     /// Why a call found nobody.
@@ -424,6 +446,22 @@ impl Host {
     pub fn stop(&self) -> Vec<Result<Unloaded, UnloadError>> {
         let _changing = self.inner().change();
         self.inner().stop()
+    }
+}
+
+impl Inner {
+    /// A plugin that has served.
+    pub(crate) fn slot_of(&self, id: &str) -> Option<(PluginId, Arc<Slot>)> {
+        let table = self.table.load();
+        let (id, slot) = table.get_key_value(id)?;
+        Some((id.clone(), slot.clone()))
+    }
+
+    /// What the plugins that serve say of themselves.
+    pub(crate) fn manifests(&self) -> Vec<Manifest> {
+        let known = self.known.lock();
+        let active = known.plugins.values().filter(|it| it.state == PluginState::Active);
+        active.map(|record| record.about.manifest.clone()).collect()
     }
 }
 

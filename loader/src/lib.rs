@@ -39,6 +39,7 @@ mod keeper;
 mod link;
 mod load;
 mod naming;
+mod offers;
 mod on_thread;
 mod parallel;
 mod persist;
@@ -51,6 +52,7 @@ mod records;
 mod reload;
 mod report;
 mod resolve;
+mod service;
 mod slot;
 mod snapshot;
 mod sync;
@@ -81,6 +83,9 @@ pub use report::{
     StartReport, full_message,
 };
 pub use resolve::{HostFacts, Plan, ResolveError, Resolved, resolve};
+pub use service::{
+    ContractStatus, Entered, Held, ProviderStatus, Service, ServiceError, Services, contracts_of,
+};
 pub use snapshot::Workspace;
 pub use unload::{Pin, RemainingThread, UnloadError, Unloaded};
 pub use verdicts::{QuarantineEntry, Verdict, Verdicts};

@@ -2,23 +2,26 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use log::{Level, LevelFilter, Metadata, Record};
 use parking_lot::Mutex;
 use plugbay_interface::abi::abi_stable::sabi_trait::TD_Opaque;
 use plugbay_interface::abi::abi_stable::std_types::{RNone, ROption, RResult, RStr, RString, RVec};
 use plugbay_interface::abi::{
-    Fault, FaultKind, HostBox, HostSide, HostSide_TO, LogRecord, SavedState,
+    Fault, FaultKind, HostBox, HostSide, HostSide_TO, Link as ServiceLink, LogRecord, SavedState,
+    Wanted,
 };
 use plugbay_interface::manifest::PluginId;
 
 use crate::footprint::in_library;
 use crate::handover::{Handover, HandoverError};
+use crate::host::Inner;
 use crate::probation::Troubles;
+use crate::report::Loadable;
+use crate::service;
 
 /// What a generation is told.
-#[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) id: PluginId,
     pub(crate) generation: u64,
@@ -29,6 +32,8 @@ pub(crate) struct Link {
     pub(crate) wants_backtraces: bool,
     pub(crate) log_level: LevelFilter,
     pub(crate) troubles: Arc<Troubles>,
+    pub(crate) about: Arc<Loadable>,
+    pub(crate) host: Weak<Inner>,
 }
 
 /// Where the state comes from that a generation begins with.
@@ -91,6 +96,14 @@ impl HostSide for Link {
 
     fn report_trouble(&self, what: RStr<'_>) {
         self.troubles.report(what.as_str());
+    }
+
+    fn find_services(&self, wanted: Wanted<'_>) -> RResult<RVec<ServiceLink>, Fault> {
+        let _in_library = in_library();
+        let Some(host) = self.host.upgrade() else { return RResult::ROk(RVec::new()) };
+        service::find_for_a_plugin(&host, &self.about.manifest, wanted)
+            .map_err(|fault| *fault)
+            .into()
     }
 
     fn wants_backtraces(&self) -> bool {

@@ -15,9 +15,9 @@ use crate::slot::{self, CountedLease, Slot};
 /// its host.
 #[derive(Debug, Clone)]
 pub struct PluginHandle {
-    host: Host,
-    id: PluginId,
-    slot: Arc<Slot>,
+    pub(crate) host: Host,
+    pub(crate) id: PluginId,
+    pub(crate) slot: Arc<Slot>,
 }
 
 impl PluginHandle {

@@ -6,6 +6,7 @@
 //! looks at the gate.
 
 use std::marker::PhantomData;
+use std::mem;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicPtr;
@@ -15,6 +16,7 @@ use parking_lot::{Condvar, Mutex};
 use plugbay_interface::abi::InstanceBox;
 
 use crate::activate::Active;
+use crate::offers::Wants;
 use crate::platform;
 use crate::records::{self, Entry, Holder};
 use crate::sync::Ordering;
@@ -25,6 +27,7 @@ pub(crate) struct Slot {
     place: AtomicPtr<Active>,
     gate: Mutex<Gate>,
     opened: Condvar,
+    wants: Wants,
 }
 
 #[derive(Debug)]
@@ -73,7 +76,13 @@ impl Slot {
             place: AtomicPtr::new(ptr::null_mut()),
             gate: Mutex::new(Gate { door: Door::Closed, serving: None, waiting: 0, waited: 0 }),
             opened: Condvar::new(),
+            wants: Wants::default(),
         }
+    }
+
+    /// The contracts that were asked for here.
+    pub(crate) fn wants(&self) -> &Wants {
+        &self.wants
     }
 
     /// A lease on the generation that serves. Waits while a state is handed
@@ -311,6 +320,23 @@ impl<'a> Lease<'a> {
     pub(crate) fn instance(&self) -> Option<&InstanceBox> {
         // SAFETY: borrowed from this lease.
         unsafe { self.active.instance() }
+    }
+
+    /// The lease as a word, to be given back with [`give_back`](Self::give_back).
+    pub(crate) fn into_token(self) -> usize {
+        let token = ptr::from_ref(self.entry).expose_provenance();
+        mem::forget(self);
+        token
+    }
+
+    /// Gives back a lease that was made a word.
+    ///
+    /// # Safety
+    ///
+    /// On the thread of `into_token`, which gave this word; once.
+    pub(crate) unsafe fn give_back(token: usize) {
+        // SAFETY: the caller's promise: the entry is there until its mark is free.
+        unsafe { &*ptr::with_exposed_provenance::<Entry>(token) }.mark.release();
     }
 
     /// Says what it is for.

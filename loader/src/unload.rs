@@ -36,6 +36,11 @@ pub enum Pin {
     },
     /// Destructors of its thread-locals do not come to an end.
     ThreadLocals,
+    /// Others keep wakers of its: another plugin, whose futures it has polled.
+    Wakers {
+        /// How many.
+        count: usize,
+    },
     /// It handles signals.
     SignalHandlers {
         /// Their names.
@@ -76,6 +81,9 @@ impl fmt::Display for Pin {
             }
             Self::ThreadLocals => {
                 f.write_str("the destructors of its thread-locals did not come to an end")
+            }
+            Self::Wakers { count } => {
+                write!(f, "{count} of its wakers are kept by others, whose futures it has polled")
             }
             Self::SignalHandlers { signals } => {
                 write!(f, "it handles signals: {}", signals.join(", "))

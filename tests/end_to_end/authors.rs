@@ -108,6 +108,24 @@ fn the_readmes_first_plugin_builds_and_answers_as_it_says() {
     assert!(readme.contains(&shown), "the README does not show {shown}");
 }
 
+/// The README's contract, the plugin that offers it, and the program that calls it.
+#[test]
+fn the_readmes_contract_is_offered_and_called() {
+    let readme = readme();
+    let files = blocks(&readme, "services");
+    let files: Vec<_> = files.iter().map(|(n, c)| (n.as_str(), c.as_str())).collect();
+    let hotel = AuthorCrate::new(&files);
+    hotel.cargo(&["build"]).unwrap();
+    let plugins = hotel.path().join("plugins.d");
+    std::fs::create_dir(&plugins).unwrap();
+    std::fs::copy(hotel.built("libpolite.so"), plugins.join("libpolite.so")).unwrap();
+    let said = hotel.cargo(&["run", "--bin", "program"]).unwrap();
+    assert!(
+        readme.contains(&format!("--bin program\n{said}```")),
+        "the README does not show {said}"
+    );
+}
+
 /// The README's own host program, with the plugins folder as its argument.
 #[test]
 fn the_readmes_first_host_builds_and_runs() {

@@ -1,9 +1,11 @@
 //! Crates as a plugin's author has them: outside of the workspace, with nothing
 //! but the interface to depend on.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use crate::build::{cargo, root, target};
 
@@ -13,31 +15,45 @@ const CHECKOUT: &str = "../plugbay";
 /// A crate in a folder of its own.
 pub struct AuthorCrate {
     dir: tempfile::TempDir,
+    files: Vec<PathBuf>,
 }
 
+/// To cargo, crates of one name at the roots of their workspaces are the same crate,
+/// and it takes a file that is older than the last build for unchanged. So one is
+/// built after the other, with new times.
+static ONE_BY_ONE: Mutex<()> = Mutex::new(());
+
 impl AuthorCrate {
-    /// Writes the files. In `Cargo.toml`, `../plugbay` becomes this project.
+    /// Writes the files. In each `Cargo.toml`, `../plugbay` becomes this project.
     pub fn new(files: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let checkout = root();
+        let (mut written, mut depends) = (Vec::new(), false);
         for (name, content) in files {
             let path = dir.path().join(name);
             fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
-            let content = if *name == "Cargo.toml" {
-                assert!(content.contains(CHECKOUT), "{content}");
+            let content = if name.ends_with("Cargo.toml") {
+                depends |= content.contains(CHECKOUT);
                 content.replace(CHECKOUT, checkout.to_str().expect("UTF-8"))
             } else {
                 (*content).to_owned()
             };
-            fs::write(path, content).expect("written");
+            fs::write(&path, content).expect("written");
+            written.push(path);
         }
+        assert!(depends, "no crate here depends on this project");
         // The versions that this project is tested with.
         fs::copy(checkout.join("Cargo.lock"), dir.path().join("Cargo.lock")).expect("copied");
-        Self { dir }
+        Self { dir, files: written }
     }
 
     /// Runs cargo there; its exit and what it said.
     pub fn cargo(&self, arguments: &[&str]) -> Result<String, String> {
+        let _alone = ONE_BY_ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        for file in &self.files {
+            let file = File::options().append(true).open(file).expect("opened");
+            file.set_modified(SystemTime::now()).expect("touched");
+        }
         let output = Command::new(cargo())
             .args(arguments)
             .args(["--quiet", "--color", "never"])

@@ -13,6 +13,7 @@ mod inspect;
 mod list;
 mod quarantine;
 mod run;
+mod services;
 
 use crate::args::{Arguments, Command};
 use crate::control::Action;
@@ -24,6 +25,9 @@ pub fn execute(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::Run { watch } => run::run(&common, &watch, output),
         Command::List { refused, alone } => list::run(&common, refused, alone.alone, output),
+        Command::Services { contract, alone } => {
+            services::run(&common, contract.as_deref(), alone.alone, output)
+        }
         Command::Inspect { what, verbose, alone } => {
             inspect::run(&common, &what, verbose, alone.alone, output)
         }

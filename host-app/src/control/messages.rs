@@ -5,7 +5,8 @@ use std::path::Path;
 
 use plugbay_loader::manifest::{Facts, Manifest};
 use plugbay_loader::{
-    Explain, GenerationStatus, PinnedLibrary, PluginStatus, Refusal, Role, printable,
+    ContractStatus, Explain, GenerationStatus, PinnedLibrary, PluginStatus, Refusal, Role,
+    printable,
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,8 @@ use crate::exit::{Exit, Failure};
 pub enum Request {
     /// An [`Overview`].
     List,
+    /// [`Contracts`].
+    Services,
     /// An [`Inspection`].
     Inspect { plugin: String },
     /// The command's result. The arguments are JSON in a string, so that they
@@ -151,6 +154,14 @@ pub struct RefusedLine {
     pub code: String,
     pub reason: String,
     pub help: String,
+}
+
+/// Who offers which contract, and who calls it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Contracts {
+    /// None where nothing was asked but the folders.
+    pub host: Option<HostLine>,
+    pub contracts: Vec<ContractStatus>,
 }
 
 /// One plugin, or one file.

@@ -12,8 +12,8 @@ mod server;
 pub use claim::Claim;
 pub use client::{Client, demand, reach};
 pub use messages::{
-    Action, Changed, GenerationLine, HostLine, Inspection, Overview, PinnedLine, PluginLine,
-    RefusedLine, Reloads, Request,
+    Action, Changed, Contracts, GenerationLine, HostLine, Inspection, Overview, PinnedLine,
+    PluginLine, RefusedLine, Reloads, Request,
 };
 pub use place::Place;
 pub use server::Server;

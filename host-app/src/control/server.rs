@@ -18,8 +18,8 @@ use super::claim::Claim;
 use super::follow::{self, Followers};
 use super::lines::{self, LineError};
 use super::messages::{
-    Action, Answer, Changed, HostLine, Inspection, Overview, PinnedLine, PluginLine, RefusedLine,
-    Request,
+    Action, Answer, Changed, Contracts, HostLine, Inspection, Overview, PinnedLine, PluginLine,
+    RefusedLine, Request,
 };
 use crate::exit::{Exit, Failure};
 use crate::survey::Surveyor;
@@ -211,6 +211,10 @@ impl Shared {
     fn answer(&self, request: serde_json::Result<Request>) -> String {
         match request {
             Ok(Request::List) => written(Ok(self.overview())),
+            Ok(Request::Services) => {
+                let (host, contracts) = (Some(self.about.clone()), self.host.contracts());
+                written(Ok(Contracts { host, contracts }))
+            }
             Ok(Request::Inspect { plugin }) => written(self.inspect(&plugin)),
             Ok(Request::Call { plugin, command, arguments }) => {
                 let outcome = self.host.call_json(&plugin, &command, &arguments);

@@ -6,7 +6,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::{Error, ImplItem, ItemImpl, LitStr, Result, Type};
 
-use crate::{handlers, hooks};
+use crate::{handlers, hooks, offers};
 
 const TOML: &str = "plugin.toml";
 
@@ -28,6 +28,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     }
     let (path, source) = read_manifest()?;
     let handlers = handlers::declared_in(&item)?;
+    let contracts = offers::declared_in(&item)?;
     let mut mistakes = compare(&source, &handlers);
     mistakes.extend(state_without_version(&source, &item));
 
@@ -43,6 +44,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     // compiler says nothing more than what is wrong.
     let section = if mistakes.is_empty() { section(&json) } else { TokenStream::new() };
     let hooks = hooks::symbols();
+    let services = offers::comparison(&source, &contracts);
     Ok(quote! {
         #item
 
@@ -52,6 +54,8 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
         }
 
         #(#mistakes)*
+
+        #services
 
         // Compiles the crate again when plugin.toml changes.
         const _: &[u8] = ::core::include_bytes!(#path);

@@ -11,8 +11,12 @@
 //!
 //! Plugin authors meet it as `plugbay_interface::manifest`.
 
+mod contract;
 mod model;
 pub mod section;
 pub mod source;
 
+pub use contract::{
+    ContractId, ContractVersion, InvalidContractId, InvalidContractVersion, Need, Provided,
+};
 pub use model::{Command, Embedded, Facts, InvalidPluginId, Manifest, PluginId};

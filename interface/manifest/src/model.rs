@@ -7,6 +7,8 @@ use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::{Need, Provided};
+
 /// The name that a plugin goes by, in every version: 1 to 64 characters, a
 /// lower-case ASCII letter first, then lower-case letters, digits, `-` and `_`.
 ///
@@ -108,6 +110,12 @@ pub struct Manifest {
     /// The commands that it answers, by name.
     #[serde(default)]
     pub commands: BTreeMap<String, Command>,
+    /// The services that it offers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<Provided>,
+    /// The contracts that it calls others by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<Need>,
     /// JSON Schema of its configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_schema: Option<Value>,

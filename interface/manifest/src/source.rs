@@ -10,7 +10,7 @@ use serde_json::Value;
 use toml::Spanned;
 
 use crate::section::MAX_VERSION;
-use crate::{Command, Manifest, PluginId};
+use crate::{Command, ContractId, ContractVersion, Manifest, Need, PluginId, Provided};
 
 /// What the crate says where `plugin.toml` says nothing.
 #[derive(Clone, Debug, Default)]
@@ -25,11 +25,12 @@ pub struct CrateDefaults {
     pub license: String,
 }
 
-/// A `plugin.toml` that was read, with the places of its commands.
+/// A `plugin.toml` that was read, with the places of its commands and services.
 #[derive(Debug)]
 pub struct Source {
     manifest: Manifest,
     command_lines: BTreeMap<String, usize>,
+    service_lines: Vec<usize>,
 }
 
 /// A mistake in `plugin.toml`. Displayed with line, column and the line itself.
@@ -54,6 +55,10 @@ struct Toml {
     host: VersionReq,
     #[serde(default)]
     commands: BTreeMap<Spanned<String>, TomlCommand>,
+    #[serde(default)]
+    services: Vec<Spanned<TomlService>>,
+    #[serde(default)]
+    needs: Vec<Spanned<TomlNeed>>,
     config: Option<TomlConfig>,
     state: Option<TomlState>,
     #[serde(default)]
@@ -66,6 +71,28 @@ struct TomlCommand {
     summary: String,
     arguments: Option<Spanned<Value>>,
     result: Option<Spanned<Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TomlService {
+    id: ContractId,
+    version: ContractVersion,
+    #[serde(default)]
+    capabilities: Vec<Spanned<String>>,
+    #[serde(default)]
+    precedence: i32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TomlNeed {
+    id: ContractId,
+    version: ContractVersion,
+    #[serde(default)]
+    optional: bool,
+    #[serde(default)]
+    many: bool,
 }
 
 #[derive(Deserialize)]
@@ -113,6 +140,8 @@ impl Source {
             let result = command.result.map(|schema| checked_schema(text, schema)).transpose()?;
             commands.insert(name, Command { summary: command.summary, arguments, result });
         }
+        let (services, service_lines) = services(text, toml.services)?;
+        let needs = needs(text, toml.needs)?;
         let manifest = Manifest {
             name: toml.name.unwrap_or_else(|| toml.id.to_string()),
             id: toml.id,
@@ -126,12 +155,14 @@ impl Source {
             capabilities: words(text, toml.capabilities, "a capability")?,
             host: toml.host,
             commands,
+            services,
+            needs,
             config_schema: toml.config.map(|c| checked_schema(text, c.schema)).transpose()?,
             state_version: toml.state.as_ref().map_or(0, |state| state.version.get()),
             state_persist: toml.state.is_some_and(|state| state.persist),
             permissions: words(text, toml.permissions, "a permission")?,
         };
-        Ok(Self { manifest, command_lines })
+        Ok(Self { manifest, command_lines, service_lines })
     }
 
     /// The manifest, defaults filled in.
@@ -143,6 +174,47 @@ impl Source {
     pub fn command_line(&self, name: &str) -> Option<usize> {
         self.command_lines.get(name).copied()
     }
+
+    /// The line, from 1, where the service with this number is declared.
+    pub fn service_line(&self, at: usize) -> Option<usize> {
+        self.service_lines.get(at).copied()
+    }
+}
+
+/// The services, and where they are declared.
+fn services(
+    text: &str,
+    list: Vec<Spanned<TomlService>>,
+) -> Result<(Vec<Provided>, Vec<usize>), SourceError> {
+    let (mut services, mut lines) = (Vec::<Provided>::new(), Vec::new());
+    for service in list {
+        let span = service.span();
+        let TomlService { id, version, capabilities, precedence } = service.into_inner();
+        let same = |known: &Provided| known.id == id && known.version.major == version.major;
+        if services.iter().any(same) {
+            let what = format!("{id} {}.x is declared twice", version.major);
+            return Err(mistake(text, span, &what));
+        }
+        lines.push(line_of(text, span.start));
+        let capabilities = words(text, capabilities, "a capability")?;
+        services.push(Provided { id, version, capabilities, precedence });
+    }
+    Ok((services, lines))
+}
+
+fn needs(text: &str, list: Vec<Spanned<TomlNeed>>) -> Result<Vec<Need>, SourceError> {
+    let mut needs = Vec::<Need>::new();
+    for need in list {
+        let span = need.span();
+        let TomlNeed { id, version, optional, many } = need.into_inner();
+        let same = |known: &Need| known.id == id && known.version.major == version.major;
+        if needs.iter().any(same) {
+            let what = format!("{id} {}.x is needed twice", version.major);
+            return Err(mistake(text, span, &what));
+        }
+        needs.push(Need::new(id, version, optional, many));
+    }
+    Ok(needs)
 }
 
 fn words(
@@ -219,6 +291,23 @@ mod tests {
     }
 
     #[test]
+    fn services_and_needs_are_lists() {
+        let source = parse(
+            "id = \"x\"\n\n[[services]]\nid = \"a.b\"\nversion = \"1.2\"\n\n\
+             [[services]]\nid = \"a.b\"\nversion = \"2.0\"\n\n\
+             [[needs]]\nid = \"a.c\"\nversion = \"1.1\"\noptional = true\n",
+        )
+        .unwrap();
+        let manifest = source.manifest();
+        assert_eq!((source.service_line(0), source.service_line(1)), (Some(3), Some(7)));
+        let need = &manifest.needs[0];
+        assert!(need.optional && !need.many && need.version.minor == 1);
+        assert!(!manifest.services[0].satisfies(need));
+        let json = serde_json::to_string(manifest).unwrap();
+        assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), *manifest);
+    }
+
+    #[test]
     fn mistakes_are_told_with_their_line() {
         let long_version = format!("id = \"x\"\nversion = \"1.0.0-{}\"\n", "a".repeat(59));
         for (text, line, word) in [
@@ -234,6 +323,19 @@ mod tests {
             ),
             ("id = \"x\"\n[commands.\"a:b\"]\nsummary = \"\"\n", "line 2", "a command's name"),
             ("id = \"x\"\n[commands.go]\n", "line 2", "summary"),
+            ("id = \"x\"\n[[services]]\nid = \"a\"\nversion = \"1.0\"\n", "line 3", "whose it is"),
+            ("id = \"x\"\n[[services]]\nid = \"a.b\"\nversion = \"1\"\n", "line 4", "two numbers"),
+            (
+                "id = \"x\"\nservices = [\n{ id = \"a.b\", version = \"1.0\" },\n\
+                 { id = \"a.b\", version = \"1.1\" },\n]\n",
+                "line 4",
+                "a.b 1.x is declared twice",
+            ),
+            (
+                "id = \"x\"\n[[needs]]\nid = \"a.b\"\nversion = \"1.0\"\nsome = 1\n",
+                "line 5",
+                "some",
+            ),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(line) && error.contains(word), "{text}\n{error}");

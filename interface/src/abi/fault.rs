@@ -1,7 +1,12 @@
 #![allow(non_local_definitions)] // of StableAbi's derive
 
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::ptr::NonNull;
+
 use abi_stable::StableAbi;
-use abi_stable::std_types::{ROption, RString, RVec};
+use abi_stable::std_types::{ROption, RResult, RString, RVec};
 
 /// What went wrong on the plugin's side, as data.
 ///
@@ -58,4 +63,69 @@ pub struct Place {
     pub line: u32,
     /// The column, from 1.
     pub column: u32,
+}
+
+/// A [`Fault`] on the heap of the library that made it: what the methods of
+/// services give. One word, so that a small result and the room for a fault
+/// together fit into two registers.
+///
+/// Dropping it runs that library's code, so it is dropped before the close.
+#[repr(transparent)]
+pub struct FaultBox(NonNull<Kept>);
+
+/// Frozen: other libraries read it through the pointer.
+#[repr(C)]
+struct Kept {
+    fault: ManuallyDrop<Fault>,
+    free: unsafe extern "C" fn(NonNull<Kept>),
+}
+
+// What all that is for.
+const _: () = assert!(size_of::<RResult<u64, FaultBox>>() == 16);
+
+// SAFETY: the box owns what it points to, which is text and numbers.
+unsafe impl Send for FaultBox {}
+// SAFETY: as above; a shared one is only read.
+unsafe impl Sync for FaultBox {}
+
+impl FaultBox {
+    /// Moves a fault to the heap.
+    pub fn new(fault: Fault) -> Self {
+        let kept = Box::new(Kept { fault: ManuallyDrop::new(fault), free });
+        Self(NonNull::from(Box::leak(kept)))
+    }
+}
+
+/// Ends what [`FaultBox::new`] of this library made.
+///
+/// # Safety
+///
+/// `kept` comes from there, and nobody uses it afterwards.
+unsafe extern "C" fn free(kept: NonNull<Kept>) {
+    // SAFETY: `new` made it from a box.
+    let mut kept = unsafe { Box::from_raw(kept.as_ptr()) };
+    // SAFETY: dropped here and nowhere else.
+    unsafe { ManuallyDrop::drop(&mut kept.fault) };
+}
+
+impl Deref for FaultBox {
+    type Target = Fault;
+
+    fn deref(&self) -> &Fault {
+        // SAFETY: valid until `drop`.
+        unsafe { &self.0.as_ref().fault }
+    }
+}
+
+impl Drop for FaultBox {
+    fn drop(&mut self) {
+        // SAFETY: the function that belongs to it, once.
+        unsafe { (self.0.as_ref().free)(self.0) };
+    }
+}
+
+impl fmt::Debug for FaultBox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
 }

@@ -37,4 +37,7 @@ pub struct Hooks {
     /// never gives it back, the host does so after the close.
     #[sabi(last_prefix_field)]
     pub file_mapped: extern "C" fn(context: usize, descriptor: i32, address: *const ()),
+    /// Since 1.2. Whether the library has started the calling thread itself.
+    /// Asked when that thread panics: nobody waits for such a panic but the log.
+    pub is_own_thread: extern "C" fn(context: usize) -> bool,
 }

@@ -1,9 +1,9 @@
 #![allow(missing_docs, non_local_definitions)] // of the items that sabi_trait makes
 
-use abi_stable::std_types::{RBox, ROption, RResult, RStr, RString};
+use abi_stable::std_types::{RBox, RNone, ROption, RResult, RStr, RString, RVec};
 use abi_stable::{StableAbi, sabi_trait};
 
-use super::{Fault, SavedState};
+use super::{Fault, FaultKind, Link, SavedState, Wanted};
 
 /// What the host offers to one generation of a plugin.
 ///
@@ -37,6 +37,26 @@ pub trait HostSide: Send + Sync + 'static {
     fn report_trouble(&self, what: RStr<'_>) {
         let _ = what;
     }
+    /// Finds services of other plugins: the one that is asked for, the one that the
+    /// host would choose, or all of them. Compares the contracts before it gives any.
+    /// Since 1.2.
+    fn find_services(&self, wanted: Wanted<'_>) -> RResult<RVec<Link>, Fault> {
+        let _ = wanted;
+        no_services()
+    }
+}
+
+/// What a plugin says to itself where its host is older than services.
+pub(crate) fn no_services() -> RResult<RVec<Link>, Fault> {
+    RResult::RErr(Fault {
+        kind: FaultKind::ERROR,
+        code: "unsupported".into(),
+        message: "this host is older than services (interface 1.2)".into(),
+        causes: RVec::new(),
+        place: RNone,
+        frames: RVec::new(),
+        more: "{\"blame\":\"host\"}".into(),
+    })
 }
 
 /// The host's side as a plugin holds it.

@@ -4,11 +4,12 @@
 use abi_stable::std_types::{RBox, ROption, RResult, RStr, RString, RVec};
 use abi_stable::{StableAbi, sabi_trait};
 
-use super::Fault;
+use super::{Fault, Offer};
 
 /// One activated plugin.
 ///
-/// `call` may be called from many threads at once. `save_state` and
+/// `call` may be called from many threads at once, `services` from any thread at
+/// any time until `deactivate` begins. `save_state` and
 /// `deactivate` are called at most once, in this order, when no `call` is in
 /// flight and none will come. No method panics. Results belong to the plugin's
 /// allocator.
@@ -21,6 +22,11 @@ pub trait Instance: Send + Sync + 'static {
     /// Ends the plugin and drops all that is its own.
     #[sabi(last_prefix_field)]
     fn deactivate(self) -> RResult<(), Fault>;
+    /// What the plugin offers to be called by contract. The same at every call;
+    /// valid until `deactivate` is called. Since 1.2.
+    fn services(&self) -> RResult<RVec<Offer>, Fault> {
+        RResult::ROk(RVec::new())
+    }
 }
 
 /// An activated plugin as the host holds it. Dropping it without `deactivate`

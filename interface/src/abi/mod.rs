@@ -15,16 +15,22 @@ mod frames;
 mod hooks;
 mod host;
 mod instance;
+mod link;
+mod offer;
 mod root;
 
 pub use abi_stable;
-pub use fault::{Fault, FaultKind, Place};
+pub use fault::{Fault, FaultBox, FaultKind, Place};
 pub use hooks::{Hooks, HooksRef};
 pub use host::{HostBox, HostSide, HostSide_TO, LogRecord};
 pub use instance::{Instance, Instance_TO, InstanceBox, SavedState};
+pub use link::{Link, Links, LinksRef, Served, Wanted};
+pub use offer::Offer;
 pub use root::{ROOT_SYMBOL, Root, RootRef, header, root_result};
 
 pub(crate) use frames::return_addresses;
+#[cfg(test)]
+pub(crate) use host::no_services;
 
 /// Two builds of this crate with the same fingerprint have the same types here, laid
 /// out the same: it stands for their source, the version of this crate, the target and

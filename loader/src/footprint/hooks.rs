@@ -1,5 +1,6 @@
 //! The functions that a library's hooks call.
 
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::mem::transmute;
 use std::sync::Arc;
@@ -14,8 +15,13 @@ use crate::platform;
 struct Table;
 
 impl Table {
-    staticref!(const VALUE: WithMetadata<Hooks> =
-        WithMetadata::new(Hooks { keep_local, start_thread, watch_thread, file_mapped }));
+    staticref!(const VALUE: WithMetadata<Hooks> = WithMetadata::new(Hooks {
+        keep_local,
+        start_thread,
+        watch_thread,
+        file_mapped,
+        is_own_thread,
+    }));
 }
 
 pub(super) fn table() -> HooksRef {
@@ -56,6 +62,16 @@ extern "C" fn file_mapped(context: usize, descriptor: i32, address: *const ()) {
     if footprint.file.is_some() && platform::identity_of(descriptor) == footprint.file {
         footprint.state.lock().mappings.insert(address as u64);
     }
+}
+
+thread_local! {
+    /// The footprint of the library that has started this thread; 0 for none. The
+    /// address stands for it: it is not given up while the thread runs.
+    static STARTED_BY: Cell<usize> = const { Cell::new(0) };
+}
+
+extern "C" fn is_own_thread(context: usize) -> bool {
+    STARTED_BY.get() == context
 }
 
 /// What a thread of the library begins with.
@@ -102,6 +118,7 @@ unsafe extern "C-unwind" fn begin(argument: *mut c_void) -> *mut c_void {
     let beginning = unsafe { Box::from_raw(argument.cast::<Beginning>()) };
     let Beginning { footprint, start, argument } = *beginning;
     footprint.started();
+    STARTED_BY.set(Arc::as_ptr(&footprint) as usize);
     // Nothing that wants to be dropped is held from here on: a thread that is
     // cancelled or ends itself (`pthread_exit`) unwinds through this function.
     drop(footprint);

@@ -150,6 +150,8 @@ impl Inner {
             log_level,
             troubles: Arc::new(Troubles::new(id.clone(), generation, allowed, wishes)),
             id,
+            about: about.clone(),
+            host: self.keeper.host.clone(),
         };
         let begin = Instant::now();
         let ending = self.options.ending;

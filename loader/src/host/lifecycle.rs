@@ -297,7 +297,7 @@ impl Inner {
     }
 
     /// Why a call found nobody.
-    pub(super) fn why_not(&self, id: &str) -> CallError {
+    pub(crate) fn why_not(&self, id: &str) -> CallError {
         if let Err(error) = self.running() {
             return error.into();
         }
