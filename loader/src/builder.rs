@@ -372,6 +372,10 @@ impl HostBuilder {
 
     /// Makes the host: a folder for private copies is made, nothing is loaded.
     ///
+    /// A process that forks afterwards, and goes on in the child without `exec`, has one
+    /// host and not two: parent and child would make their copies in one folder, and
+    /// refuse each other's loads (PB0221). Let the child build a host of its own.
+    ///
     /// # Errors
     ///
     /// When an id is none, or the cache folder cannot be made.

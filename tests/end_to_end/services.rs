@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use plugbay_fixture_contract::Speaker;
-use plugbay_loader::{Explain, Host, HostBuilder, Service};
+use plugbay_loader::{Explain, Host, HostBuilder, Pin, Service};
 use plugbay_tests::{
     Folder, build, mapped_below, reloaded, until, while_calling, with_embedded, with_section,
 };
@@ -354,4 +354,15 @@ fn a_plugin_that_holds_another_one_is_waited_for() {
     bed.ask("hold", json!(true));
     bed.host.unload("asker").unwrap();
     bed.replace(3);
+}
+
+/// It may be woken until the other plugin has dropped it.
+#[test]
+fn a_waker_that_another_plugin_keeps_keeps_its_library() {
+    let bed = Bed::new().with_asker();
+    bed.ask("poll", json!(1500));
+    let unloaded = bed.host.unload("asker").unwrap();
+    assert_eq!(unloaded.pinned, Some(Pin::Wakers { count: 1 }));
+    until(|| bed.host.pinned().is_empty());
+    assert_eq!(mapped_below(&bed.folder.beside("cache")), 1);
 }
