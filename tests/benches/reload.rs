@@ -46,11 +46,12 @@ fn main() {
     let small_files = files(&library, "small");
     let large_files = files(&large, "large");
 
-    // Interleaved, so that what disturbs one disturbs all.
     let (mut known, mut probed, mut large_known, mut large_probed) =
         (vec![], vec![], vec![], vec![]);
     let (mut floor, mut large_floor) = (vec![], vec![]);
     let (mut known_times, mut probed_times) = (vec![], vec![]);
+    // Interleaved, so that what disturbs one disturbs all. The large files come after
+    // all small ones, as the system still writes them to the disk a good while later.
     for _ in 0..3 {
         let rounds = ROUNDS / 3 + 1;
         floor.push(floor_of(&small_files, rounds));
@@ -59,11 +60,14 @@ fn main() {
         known_times.extend(small.told());
         probed.extend(small.probed(rounds));
         probed_times.extend(small.told());
-        large_floor.push(floor_of(&large_files, rounds / 2));
-        large_known.extend(big.known(rounds / 2));
-        large_probed.extend(big.probed(rounds / 2));
         floor.push(floor_of(&small_files, rounds));
-        large_floor.push(floor_of(&large_files, rounds / 2));
+    }
+    for _ in 0..3 {
+        let rounds = ROUNDS / 6 + 1;
+        large_floor.push(floor_of(&large_files, rounds));
+        large_known.extend(big.known(rounds));
+        large_probed.extend(big.probed(rounds));
+        large_floor.push(floor_of(&large_files, rounds));
     }
     let peers = peers(&small_files);
     let [floor, known, probed] = [floor, known, probed].map(median);
