@@ -107,6 +107,8 @@ struct Known {
 struct Record {
     about: Arc<Loadable>,
     state: PluginState,
+    /// Whether somebody has ended it, and its file is to wait until it changes.
+    ended_by_hand: bool,
     generation: u64,
     saved: Option<SavedState>,
     /// The generation that was replaced last, as long as it may come back.

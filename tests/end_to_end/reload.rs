@@ -487,6 +487,21 @@ fn what_was_rolled_back_stays_so_when_the_host_starts_anew() {
     }
 }
 
+/// What serves after a rollback comes from no file of the folders.
+#[test]
+fn what_was_rolled_back_stays_so_when_it_is_disabled_and_enabled() {
+    let bed = Turncoat::serving("1 ok ok ok", at_once);
+    bed.count();
+    bed.replace("1.1.0", "2 ok ok ok");
+    bed.rollback(ID).unwrap();
+    bed.disable(ID).unwrap();
+    assert_eq!(bed.enable(ID).unwrap().manifest.version.to_string(), "1.0.0");
+    assert_eq!((bed.number().as_str(), bed.count()), ("1", 2));
+    bed.unload(ID).unwrap();
+    bed.load(ID).unwrap();
+    assert_eq!((bed.number().as_str(), bed.count()), ("1", 3));
+}
+
 #[test]
 fn where_nothing_was_before_there_is_no_way_back() {
     let bed = Turncoat::serving("1 ok ok ok", as_it_is);

@@ -114,6 +114,50 @@ fn of_two_files_of_one_plugin_the_newer_serves_and_the_older_takes_over() {
     assert_eq!(version(), "1.0.0");
 }
 
+/// Its bytes are those that were there before: it is the drop that counts.
+#[test]
+fn what_is_removed_and_put_back_serves_again() {
+    let folder = Folder::new();
+    let (host, events) = watched(folder.host());
+    let loaded = |what: &Happening| matches!(what, Happening::Loaded { .. });
+    let unloaded = |what: &Happening| matches!(what, Happening::Unloaded { .. });
+    let count = |to: u64| {
+        let now = host.call("kv", "increment", json!({"key": "n"})).unwrap();
+        assert_eq!(now["value"], json!(to), "{now}");
+    };
+    let path = folder.plugins().join("libkv.so");
+    put_whole(&folder, "libkv.so", &kv("1.0.0"));
+    wait_for(&events, "loaded", loaded);
+    count(1);
+    remove(&path);
+    wait_for(&events, "unloaded", unloaded);
+    put_whole(&folder, "libkv.so", &kv("1.0.0"));
+    wait_for(&events, "loaded again", loaded);
+    count(2);
+    // The same with the whole folder.
+    let away = folder.beside("away");
+    fs::rename(folder.plugins(), &away).unwrap();
+    wait_for(&events, "unloaded with its folder", unloaded);
+    fs::rename(&away, folder.plugins()).unwrap();
+    wait_for(&events, "loaded with its folder", loaded);
+    count(3);
+    // And after an unload by hand, for which a file that is left alone waits.
+    host.unload("kv").unwrap();
+    wait_for(&events, "unloaded by hand", unloaded);
+    host.reload_all().unwrap();
+    assert!(host.call("kv", "get", json!({"key": "n"})).is_err());
+    // Whoever goes later is told later.
+    let later = folder.plugins().join("answer.so");
+    put_whole(&folder, "answer.so", &fs::read(build("plugbay-fixture-answer")).unwrap());
+    wait_for(&events, "another one loaded", loaded);
+    remove(&path);
+    remove(&later);
+    wait_for(&events, "another one unloaded", unloaded);
+    put_whole(&folder, "libkv.so", &kv("1.0.0"));
+    wait_for(&events, "loaded after all", loaded);
+    count(4);
+}
+
 #[test]
 fn a_host_may_look_at_intervals_and_keep_what_is_removed() {
     let folder = Folder::new();

@@ -137,7 +137,15 @@ impl Inner {
         let mut facts = self.facts();
         facts.disabled.retain(|disabled| disabled != id);
         let resolved = self.find(id, &facts).map_err(|why| self.told(why))?;
-        self.bring_up_one(resolved, &Cause::Request)
+        let outcome = self.bring_up_one(resolved, &Cause::Request);
+        let Err(LoadPluginError::Refused(refusal)) = &outcome else { return outcome };
+        // As at a start: the version that it was rolled back to is what runs here.
+        self.bring_back(std::slice::from_ref(refusal));
+        let known = self.known.lock();
+        match known.plugins.get(id).filter(|record| record.state == PluginState::Active) {
+            Some(record) => Ok(self.status(record)),
+            None => outcome,
+        }
     }
 
     /// The file in the folders that is to be this plugin. A refusal is not told of
@@ -348,6 +356,7 @@ impl Record {
         Self {
             about: active.about.clone(),
             state: PluginState::Active,
+            ended_by_hand: false,
             generation: active.generation,
             saved: None,
             previous: None,

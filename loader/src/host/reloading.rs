@@ -91,7 +91,8 @@ impl Inner {
         let only_others =
             self.options.only.as_ref().is_some_and(|only| !only.contains(id.as_str()));
         let unloaded = |record: &Record| {
-            record.state != PluginState::Active && record.about.hash == verified.hash()
+            let ended = record.state != PluginState::Active && record.ended_by_hand;
+            ended && record.about.hash == verified.hash()
         };
         only_others || self.known.lock().plugins.get(id).is_some_and(unloaded)
     }
@@ -406,8 +407,8 @@ impl Inner {
         }
     }
 
-    /// Brings up earlier versions of plugins whose file was rolled back in an
-    /// earlier run of the host.
+    /// Brings up the versions before of plugins that do not serve and whose file was
+    /// rolled back.
     pub(super) fn bring_back(&self, refused: &[Arc<Refusal>]) {
         // Not one that crashed: what lies there is not what served before it.
         let rolled_back = refused.iter().filter(|refusal| match &refusal.error {

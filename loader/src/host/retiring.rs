@@ -74,6 +74,7 @@ impl Inner {
         }
         if let Some(record) = known.plugins.get_mut(&id) {
             record.state = state;
+            record.ended_by_hand = *cause == Cause::Request;
             record.saved.clone_from(&retired.state);
         }
         drop(known);

@@ -194,8 +194,12 @@ impl Inner {
         left.into_iter().chain(self.serving(id)).all(|active| holders_of(&active).is_empty())
     }
 
-    /// The last file of a plugin is gone.
+    /// The last file of a plugin is gone. One that comes is a new one, whatever was
+    /// done with this.
     fn remove(&self, id: &PluginId) {
+        if let Some(record) = self.known.lock().plugins.get_mut(id) {
+            record.ended_by_hand = false;
+        }
         if let Err(UnloadError::Busy { plugin, holders, .. }) =
             self.unload(id.as_str(), PluginState::Unloaded, &Cause::File)
         {
