@@ -16,6 +16,7 @@ use crate::abi::{
 use crate::commands::read;
 use crate::error::code;
 use crate::guard::{guard, install_panic_hook};
+use crate::kept::kept;
 use crate::{Commands, Context, Error, Plugin, Services, hooks, logging};
 
 pub use declared::{Declared, Offered, assert_declared, assert_offered};
@@ -63,7 +64,7 @@ impl<P: Exported> Functions<P> {
         set_log_level,
         set_hooks: hooks::set,
         delete_keys: hooks::delete_keys,
-        kept_wakers,
+        kept,
     }));
     const ROOT: RootRef = RootRef(Self::VALUE.as_prefix());
 }
@@ -83,10 +84,6 @@ extern "C" fn activate<P: Exported>(host: HostBox) -> RResult<InstanceBox, Fault
 
 extern "C" fn set_log_level(level: u8) {
     logging::set_level(level);
-}
-
-extern "C" fn kept_wakers() -> usize {
-    crate::service::kept_wakers()
 }
 
 /// The plugin's value with its handlers and services.

@@ -21,5 +21,3 @@ pub use future::ServiceFuture;
 pub use link::{Entered, Held, Service};
 pub use offers::{Services, services};
 pub use outcome::Outcome;
-
-pub(crate) use waker::kept_wakers;
