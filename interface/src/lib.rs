@@ -70,7 +70,7 @@ pub use commands::{Commands, commands};
 pub use context::Context;
 pub use error::{Blame, Error, code};
 pub use plugin::Plugin;
-pub use service::{Services, services};
+pub use service::{Change, ServiceChange, Services, services};
 
 pub use plugbay_macros::{data, plugin, service, shared};
 pub use plugbay_manifest as manifest;
@@ -86,8 +86,8 @@ pub const RUSTC: &str = env!("PLUGBAY_RUSTC");
 /// What a plugin's source begins with: `use plugbay_interface::prelude::*;`.
 pub mod prelude {
     pub use crate::{
-        Commands, Context, Error, Plugin, Services, commands, data, plugin, service, services,
-        shared,
+        Change, Commands, Context, Error, Plugin, ServiceChange, Services, commands, data, plugin,
+        service, services, shared,
     };
     pub use abi_stable::std_types::{RSlice, RStr, RString, RVec};
     pub use log;

@@ -10,6 +10,7 @@
 //!
 //! Panics: none crosses. Each side wraps its own entry points.
 
+mod changed;
 mod fault;
 mod frames;
 mod hooks;
@@ -20,6 +21,7 @@ mod offer;
 mod root;
 
 pub use abi_stable;
+pub use changed::ServiceChanged;
 pub use fault::{Fault, FaultBox, FaultKind, Place};
 pub use hooks::{Hooks, HooksRef};
 pub use host::{HostBox, HostSide, HostSide_TO, LogRecord};
