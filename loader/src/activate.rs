@@ -23,6 +23,7 @@ use crate::records::{Holder, this_thread};
 use crate::report::Loadable;
 use crate::service::ServiceError;
 use crate::slot::Drained;
+use crate::tell::Hearing;
 use crate::unload::Ending;
 
 /// A generation that can serve.
@@ -37,6 +38,7 @@ pub(crate) struct Active {
     counted: Mutex<CountedLeases>,
     pub(crate) troubles: Arc<Troubles>,
     pub(crate) offers: Offers,
+    pub(crate) hearing: Arc<Hearing>,
 }
 
 struct Counted {
@@ -318,6 +320,7 @@ pub(crate) fn activate(
                     counted: Mutex::default(),
                     troubles,
                     offers,
+                    hearing: Arc::default(),
                 });
                 if let Err(error) = taker.check(&active) {
                     discard(active);

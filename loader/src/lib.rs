@@ -56,6 +56,7 @@ mod service;
 mod slot;
 mod snapshot;
 mod sync;
+mod tell;
 mod unload;
 mod verdicts;
 mod verify;

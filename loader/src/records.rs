@@ -23,6 +23,10 @@ const DEPTH: usize = 8;
 /// In this order they are looked through, and a record that is added comes last.
 static RECORDS: Mutex<Vec<Arc<Record>>> = Mutex::new(Vec::new());
 
+/// What is noted in place of a command while a plugin is told of services. Known by its
+/// address, as those are.
+pub(crate) static TOLD: String = String::new();
+
 /// What a thread has before it has one of its own: its first mark is taken.
 static NONE: Record = Record {
     entries: {
@@ -61,7 +65,8 @@ pub(crate) struct Record {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) mark: Mark<Active>,
-    /// The name of the command: a key of the manifest that the mark's generation has.
+    /// The name of the command: a key of the manifest that the mark's generation has,
+    /// or [`TOLD`].
     command: AtomicPtr<String>,
     /// When the call began, in nanoseconds of [`clock`]; 0 for not known.
     began: AtomicU64,
@@ -75,7 +80,8 @@ pub struct Holder {
     pub thread: String,
     /// The system's number of the thread.
     pub tid: u64,
-    /// The command that it runs, where it is a call of one.
+    /// The command that it runs, where it is a call of one; `service_changed` while the
+    /// plugin is told of services.
     pub command: Option<String>,
     /// For how long, where that is known.
     pub held_for: Option<Duration>,
@@ -241,7 +247,11 @@ pub(crate) fn users_of(generation: &Active) -> Vec<Holder> {
             // Another thread's notes, so perhaps those of a moment ago.
             let noted = entry.command.load(Ordering::Relaxed).cast_const();
             let commands = &generation.about.manifest.commands;
-            let command = commands.keys().find(|command| ptr::eq(*command, noted)).cloned();
+            let mut known = commands.keys();
+            let command = match ptr::eq(noted, &raw const TOLD) {
+                true => Some("service_changed".to_owned()),
+                false => known.find(|command| ptr::eq(*command, noted)).cloned(),
+            };
             let began = entry.began.load(Ordering::Relaxed);
             let held_for = (began > 0).then(|| Duration::from_nanos(clock().saturating_sub(began)));
             holders.push(Holder {

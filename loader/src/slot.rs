@@ -347,6 +347,11 @@ impl<'a> Lease<'a> {
         }
     }
 
+    /// Says that it is for telling the plugin of services.
+    pub(crate) fn note_told(&self) {
+        self.entry.note(&records::TOLD);
+    }
+
     /// Takes a note back.
     pub(crate) fn clear_note(&self) {
         self.entry.clear_note();

@@ -160,6 +160,7 @@ impl Inner {
         let about = Arc::new(Loadable::of(resolved.verified()));
         match self.try_replace(resolved, &about, old, &mut times) {
             Ok((active, measured, saved)) => {
+                self.tell_that_serves(&active);
                 let stateful = is_stateful(old);
                 // After a way back: it came from the file that is kept, which a
                 // host that is started anew needs again, and the one that it
@@ -259,6 +260,12 @@ impl Inner {
         }
     }
 
+    /// Tells the others that another generation of a plugin serves, and it what there is.
+    fn tell_that_serves(&self, active: &Arc<Active>) {
+        let slot = self.table.load().get(&active.about.manifest.id).cloned();
+        self.tell.serve(slot.map(|slot| (slot, active.clone())));
+    }
+
     /// Goes back to the generation before.
     pub(super) fn roll_back(&self, id: &PluginId, cause: Cause) -> Result<Reloaded, RollbackError> {
         let Some(current) = self.serving(id) else {
@@ -336,6 +343,7 @@ impl Inner {
         if let Some(slot) = self.table.load().get(id) {
             slot.open(idle.clone());
         }
+        self.tell_that_serves(idle);
         let times = Times { activate: Some(begin.elapsed()), ..Times::default() };
         // On disk may be a state that only the one that was left can read.
         let persists = is_stateful(idle) && idle.about.manifest.state_persist;
