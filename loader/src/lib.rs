@@ -28,6 +28,7 @@ mod backtrace;
 mod builder;
 mod call;
 mod close;
+mod counted;
 mod discover;
 mod error;
 mod events;

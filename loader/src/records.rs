@@ -35,8 +35,7 @@ static NONE: Record = Record {
         entries
     },
     fenced: false,
-    thread: String::new(),
-    tid: 0,
+    who: Who { name: [0; 16], tid: 0 },
     ended: AtomicBool::new(false),
 };
 
@@ -54,11 +53,31 @@ pub(crate) struct Record {
     entries: [Entry; DEPTH],
     /// Whether marks need a fence, as this system has no `membarrier`.
     pub(crate) fenced: bool,
-    thread: String,
-    tid: u64,
+    who: Who,
     /// Whether its thread takes no more marks here: the record may go when those
     /// that it has are free.
     ended: AtomicBool,
+}
+
+/// A thread, as it was when it first used a plugin.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Who {
+    /// With a zero at its end.
+    name: [u8; 16],
+    pub(crate) tid: u64,
+}
+
+impl Who {
+    /// Asks the system.
+    fn is_here() -> Self {
+        Self { name: platform::thread_name(), tid: platform::thread_id() }
+    }
+
+    pub(crate) fn holder(&self, command: Option<String>, held_for: Option<Duration>) -> Holder {
+        let name = self.name.split(|byte| *byte == 0).next().unwrap_or_default();
+        let thread = String::from_utf8_lossy(name).into_owned();
+        Holder { thread, tid: self.tid, command, held_for }
+    }
 }
 
 /// A mark, with what it is for where that is known: only to be shown.
@@ -83,7 +102,7 @@ pub struct Holder {
     /// The command that it runs, where it is a call of one; `service_changed` while the
     /// plugin is told of services.
     pub command: Option<String>,
-    /// For how long, where that is known.
+    /// For how long, where that is known; to a few milliseconds.
     pub held_for: Option<Duration>,
 }
 
@@ -109,7 +128,7 @@ struct Owned(Arc<Record>);
 
 impl Owned {
     fn new() -> Self {
-        let record = Arc::new(Record::of_this_thread(Entry::free()));
+        let record = Arc::new(Record::new(Who::is_here(), Entry::free()));
         RECORDS.lock().push(record.clone());
         Self(record)
     }
@@ -162,7 +181,7 @@ fn first() -> Option<&'static Record> {
 /// in which they are looked through. The caller knows that the generation is not
 /// ended before this returns.
 pub(crate) fn mark_last(generation: *const Active) -> &'static Entry {
-    let record = Record::of_this_thread(Entry::taken());
+    let record = Record::new(this_thread(), Entry::taken());
     record.ended.store(true, Ordering::Relaxed);
     let record = Arc::new(record);
     let kept = Arc::as_ptr(&record);
@@ -179,12 +198,11 @@ pub(crate) fn mark_last(generation: *const Active) -> &'static Entry {
 }
 
 impl Record {
-    fn of_this_thread(first: Entry) -> Self {
-        let (thread, tid) = this_thread();
+    fn new(who: Who, first: Entry) -> Self {
         let mut entries = [const { Entry::free() }; DEPTH];
         entries[0] = first;
         let fenced = !platform::has_membarrier();
-        Self { entries, fenced, thread, tid, ended: AtomicBool::new(false) }
+        Self { entries, fenced, who, ended: AtomicBool::new(false) }
     }
 
     /// The mark of calls that are in no other.
@@ -254,12 +272,7 @@ pub(crate) fn users_of(generation: &Active) -> Vec<Holder> {
             };
             let began = entry.began.load(Ordering::Relaxed);
             let held_for = (began > 0).then(|| Duration::from_nanos(clock().saturating_sub(began)));
-            holders.push(Holder {
-                thread: record.thread.clone(),
-                tid: record.tid,
-                command,
-                held_for,
-            });
+            holders.push(record.who.holder(command, held_for));
         }
     }
     holders
@@ -272,14 +285,14 @@ pub(crate) fn is_used(generation: *const Active) -> bool {
 
 /// Whether one of the calling thread does.
 pub(crate) fn is_used_here(generation: *const Active) -> bool {
-    let tid = platform::thread_id();
-    RECORDS.lock().iter().any(|record| record.tid == tid && record.uses(generation))
+    let tid = this_thread().tid;
+    RECORDS.lock().iter().any(|record| record.who.tid == tid && record.uses(generation))
 }
 
-/// How the calling thread is called, and its number. (The standard library knows no
-/// thread any more at its very end, and panics.)
-pub(crate) fn this_thread() -> (String, u64) {
-    (platform::thread_name(), platform::thread_id())
+/// The calling thread. (The standard library knows none any more at its very end, and
+/// panics.)
+pub(crate) fn this_thread() -> Who {
+    current().map_or_else(Who::is_here, |record| record.who)
 }
 
 /// Nanoseconds since the first call of this, from 1.
