@@ -60,15 +60,20 @@ impl Tell {
             told.there.insert(id.clone(), serving);
             changed.insert(id);
         }
-        self.tell(&told, &changed);
+        let tasks = told.learn(&changed);
+        drop(told);
+        self.tellers.take(tasks);
     }
 
     /// This one serves no more.
     pub(crate) fn gone(&self, id: &PluginId) {
         let mut told = self.told.lock();
-        if told.there.remove(id).is_some() {
-            self.tell(&told, &BTreeSet::from([id.clone()]));
+        if told.there.remove(id).is_none() {
+            return;
         }
+        let tasks = told.learn(&BTreeSet::from([id.clone()]));
+        drop(told);
+        self.tellers.take(tasks);
     }
 
     /// The host ends: nobody is told anything any more. Who is being told something
@@ -79,16 +84,19 @@ impl Tell {
         told.there.values().for_each(|serving| serving.hearing.forget());
         told.there.clear();
     }
+}
 
-    fn tell(&self, told: &Told, changed: &BTreeSet<PluginId>) {
+impl Told {
+    /// Notes for all what has changed. Gives those that are to be told by somebody new.
+    fn learn(&self, changed: &BTreeSet<PluginId>) -> Vec<Task> {
         let mut tasks = Vec::new();
-        for (id, Serving { about, slot, hearing, .. }) in &told.there {
+        for (id, Serving { about, slot, hearing, .. }) in &self.there {
             // Who is new here, or has come back, is told of all.
             let of = (!changed.contains(id)).then_some(changed);
-            if hearing.learn(&about.manifest, &told.there, of) {
+            if hearing.learn(&about.manifest, &self.there, of) {
                 tasks.push(Task { slot: slot.clone(), hearing: hearing.clone() });
             }
         }
-        self.tellers.take(tasks);
+        tasks
     }
 }

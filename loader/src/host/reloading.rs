@@ -160,7 +160,6 @@ impl Inner {
         let about = Arc::new(Loadable::of(resolved.verified()));
         match self.try_replace(resolved, &about, old, &mut times) {
             Ok((active, measured, saved)) => {
-                self.tell_that_serves(&active);
                 let stateful = is_stateful(old);
                 // After a way back: it came from the file that is kept, which a
                 // host that is started anew needs again, and the one that it
@@ -191,6 +190,7 @@ impl Inner {
                     self.keep_file(old);
                 }
                 let over = self.replaced(&about.manifest.id, old, &active, may_come_back);
+                self.tell_that_serves(&active);
                 self.no_longer_refused(&about);
                 self.chronicle.tell(Happening::Reloaded(reloaded.clone()));
                 over.into_iter().for_each(|over| self.leave(over));
@@ -260,7 +260,8 @@ impl Inner {
         }
     }
 
-    /// Tells the others that another generation of a plugin serves, and it what there is.
+    /// Tells the others that another generation of a plugin serves, and it what there
+    /// is. When that is known of it: who is told may look at once.
     fn tell_that_serves(&self, active: &Arc<Active>) {
         let slot = self.table.load().get(&active.about.manifest.id).cloned();
         self.tell.serve(slot.map(|slot| (slot, active.clone())));
@@ -343,7 +344,6 @@ impl Inner {
         if let Some(slot) = self.table.load().get(id) {
             slot.open(idle.clone());
         }
-        self.tell_that_serves(idle);
         let times = Times { activate: Some(begin.elapsed()), ..Times::default() };
         // On disk may be a state that only the one that was left can read.
         let persists = is_stateful(idle) && idle.about.manifest.state_persist;
@@ -366,6 +366,7 @@ impl Inner {
         if let Some(record) = self.known.lock().plugins.get_mut(id) {
             record.serves(idle);
         }
+        self.tell_that_serves(idle);
         idle.troubles.end_probation();
         self.no_longer_refused(&idle.about);
         self.chronicle.tell(Happening::Reloaded(reloaded.clone()));

@@ -140,7 +140,7 @@ impl State {
             waiting.push_back(News { contract, version, plugin, what });
         };
         self.known.retain(|(id, its_major, plugin), known| {
-            let stays = (&*id, *its_major) != (contract, major)
+            let stays = (id, *its_major) != (contract, major)
                 || of.is_some_and(|of| !of.contains(plugin))
                 || offered.iter().any(|(offers, ..)| *offers == plugin);
             if !stays {
