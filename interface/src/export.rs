@@ -11,13 +11,14 @@ use abi_stable::std_types::{RNone, ROption, RResult, RSome, RStr, RString, RVec}
 use serde_json::Value;
 
 use crate::abi::{
-    Fault, FaultKind, HostBox, Instance, Instance_TO, InstanceBox, Offer, Root, RootRef, SavedState,
+    Fault, FaultKind, HostBox, Instance, Instance_TO, InstanceBox, Offer, Root, RootRef,
+    SavedState, ServiceChanged,
 };
 use crate::commands::read;
 use crate::error::code;
 use crate::guard::{guard, install_panic_hook};
 use crate::kept::kept;
-use crate::{Commands, Context, Error, Plugin, Services, hooks, logging};
+use crate::{Commands, Context, Error, Plugin, ServiceChange, Services, hooks, logging};
 
 pub use declared::{Declared, Offered, assert_declared, assert_offered};
 
@@ -177,5 +178,12 @@ impl<P: Exported> Instance for Exporter<P> {
         // The instance is in a box, so the plugin stays where it is now until
         // `deactivate` takes it out.
         guard(|| Ok(self.live.services.of(&self.live.plugin).collect()))
+    }
+
+    fn service_changed(&self, change: ServiceChanged<'_>) -> RResult<(), Fault> {
+        guard(|| match ServiceChange::read(&change) {
+            Some(change) => self.live.plugin.service_changed(change),
+            None => Ok(()),
+        })
     }
 }

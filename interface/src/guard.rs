@@ -10,7 +10,8 @@
 //! it has caught. Others are of panics that the plugin caught itself, be it while
 //! this one unwound; some of them lie there until later ones push them out. And the hook writes to the log, too, where nobody may be waiting
 //! for the panic: on a thread that the library has started itself, as the host
-//! knows, and outside of the guards that count.
+//! knows, and outside of the guards. Those of services count only in a library that has
+//! started a thread: in others there is none to tell.
 
 use std::any::{Any, TypeId};
 use std::cell::Cell;
@@ -62,17 +63,20 @@ pub(crate) fn guard<T>(body: impl FnOnce() -> Result<T, Error>) -> RResult<T, Fa
     }
 }
 
-/// The guard of services: as [`guard`], and nothing but `catch_unwind` where
-/// there is no panic.
+/// The guard of services: as [`guard`], and where there is no panic nothing but
+/// `catch_unwind`, in a library that has no threads.
 #[inline(always)]
 pub(crate) fn light<T>(body: impl FnOnce() -> Result<T, Error>) -> RResult<T, FaultBox> {
-    // Where the host does not know the library's threads, this is the only way to
-    // tell that somebody waits.
-    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-    DEPTH.set(DEPTH.get() + 1);
+    // One of its threads may call this, and waits for the panic then. Where the host
+    // does not know them, any thread may be one.
+    let counts = hooks::has_threads();
+    if counts {
+        DEPTH.set(DEPTH.get() + 1);
+    }
     let outcome = catch_unwind(AssertUnwindSafe(body));
-    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-    DEPTH.set(DEPTH.get() - 1);
+    if counts {
+        DEPTH.set(DEPTH.get() - 1);
+    }
     match outcome {
         Ok(Ok(value)) => RResult::ROk(value),
         Ok(Err(error)) => RResult::RErr(failed(&error)),

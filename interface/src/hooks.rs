@@ -14,7 +14,7 @@
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub use gnu::{create_key, create_thread, delete_key, map_file, register_local, set_value};
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-pub(crate) use gnu::{delete_keys, is_own_thread, set};
+pub(crate) use gnu::{delete_keys, has_threads, is_own_thread, set};
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(crate) extern "C" fn set(_hooks: crate::abi::HooksRef, _context: usize) -> bool {
@@ -29,18 +29,25 @@ pub(crate) fn is_own_thread() -> Option<bool> {
     None
 }
 
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn has_threads() -> bool {
+    true
+}
+
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod gnu {
     use std::ffi::{CStr, c_char, c_int, c_void};
     use std::mem::transmute_copy;
     use std::ptr;
     use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
     use crate::abi::HooksRef;
 
     static HOOKS: OnceLock<(HooksRef, usize)> = OnceLock::new();
 
+    /// Whether this library has ever started a thread.
+    static THREADS: AtomicBool = AtomicBool::new(false);
     /// The keys that this library has made and not deleted, a bit each.
     static KEYS: [AtomicU64; KEYS_MAX / 64] = [const { AtomicU64::new(0) }; KEYS_MAX / 64];
     /// PTHREAD_KEYS_MAX of the GNU C library, which no key reaches.
@@ -127,6 +134,13 @@ mod gnu {
         Some(hooks.is_own_thread()?(*context))
     }
 
+    /// Whether the calling thread may be one that this library has started. What such a
+    /// thread sees was written before it was started.
+    #[inline(always)]
+    pub(crate) fn has_threads() -> bool {
+        THREADS.load(Ordering::Relaxed)
+    }
+
     /// `__cxa_thread_atexit_impl`.
     ///
     /// # Safety
@@ -160,6 +174,7 @@ mod gnu {
         start: *const (),
         argument: *mut (),
     ) -> c_int {
+        THREADS.store(true, Ordering::Relaxed);
         if let Some((hooks, context)) = HOOKS.get() {
             return hooks.start_thread()(*context, thread, attributes, start, argument);
         }

@@ -71,7 +71,7 @@ pub use commands::{Commands, commands};
 pub use context::Context;
 pub use error::{Blame, Error, code};
 pub use plugin::Plugin;
-pub use service::{Services, services};
+pub use service::{Change, ServiceChange, Services, services};
 
 pub use plugbay_macros::{data, plugin, service, shared};
 pub use plugbay_manifest as manifest;
@@ -88,8 +88,8 @@ pub const RUSTC: &str = env!("PLUGBAY_RUSTC");
 pub mod prelude {
     pub use crate::crossing::{Buffer, Stream};
     pub use crate::{
-        Commands, Context, Error, Plugin, Services, commands, data, plugin, service, services,
-        shared,
+        Change, Commands, Context, Error, Plugin, ServiceChange, Services, commands, data, plugin,
+        service, services, shared,
     };
     pub use abi_stable::std_types::{RSlice, RStr, RString, RVec};
     pub use log;

@@ -1,7 +1,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Commands, Context, Error, Services};
+use crate::{Commands, Context, Error, ServiceChange, Services};
 
 /// A plugin: constructed by [`activate`](Plugin::activate), asked through its
 /// commands, ended by [`deactivate`](Plugin::deactivate).
@@ -57,6 +57,66 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// `services().offer::<dyn Renderer>()`.
     fn services(&self) -> Services<Self> {
         crate::services()
+    }
+
+    /// Hears that a service of another plugin, of a contract that `plugin.toml` declares
+    /// under `[[needs]]`, appeared, was replaced or is gone. What is true when it is
+    /// called: a look with [`Context::service`] or [`Context::services`] finds what has
+    /// happened, and perhaps what will be told next.
+    ///
+    /// ```
+    /// # use std::sync::Mutex;
+    /// # use plugbay_interface::prelude::*;
+    /// # use plugbay_interface::service::Service;
+    /// # #[service(id = "hotel.greeter", version = "1.0")]
+    /// # trait Greeter: Send + Sync {
+    /// #     fn greet(&self, name: &str) -> Result<String, Error>;
+    /// # }
+    /// # struct Porter { context: Context, greeter: Mutex<Option<Service<dyn Greeter>>> }
+    /// # impl Plugin for Porter {
+    /// #     type Config = ();
+    /// #     type State = ();
+    /// #     fn activate(context: Context, _: (), _: Option<()>) -> Result<Self, Error> {
+    /// #         Ok(Self { context, greeter: Mutex::default() })
+    /// #     }
+    /// fn service_changed(&self, change: ServiceChange<'_>) -> Result<(), Error> {
+    ///     if change.is_of::<dyn Greeter>() {
+    ///         // The best one that there is now, or none. What is kept lives through
+    ///         // `Change::Replaced` by itself.
+    ///         let best = self.context.services::<dyn Greeter>()?.into_iter().next();
+    ///         *self.greeter.lock()? = best;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// *Which.* Versions of the contract with the same first number and at least the
+    /// second one of `[[needs]]`; never this plugin's own. When a generation begins to
+    /// serve it is told `Appeared` of each one that there is at that moment, the one that
+    /// the host would choose first, also of those that it could find in
+    /// [`activate`](Self::activate) already; from then on of each change, once, in the
+    /// order in which they happened. So who looks here misses nothing. A generation
+    /// that comes back at a rollback is told what has changed since it served.
+    ///
+    /// *Threads.* One change is told after the other, on a thread of the host, while
+    /// calls of this plugin run on others. It may block, call the service, and look for
+    /// others, but who is slow hears the next change later; nobody else waits, neither
+    /// the other plugin nor a further plugin that is told. As a call it keeps this
+    /// generation: it is waited for where calls are, at a reload with state and at an
+    /// unload, up to the same limit.
+    ///
+    /// *Not told* is who does not serve: what has not been told by the end of a
+    /// generation is dropped. When the host stops, nobody is told anything any more.
+    /// A host that is older than interface 1.2 tells nothing.
+    ///
+    /// # Errors
+    ///
+    /// An error is written to the host's log. A panic is so, too, and counts as one
+    /// of a call does ([`Context::report_trouble`]).
+    fn service_changed(&self, change: ServiceChange<'_>) -> Result<(), Error> {
+        let _ = change;
+        Ok(())
     }
 
     /// Gives the state that the next generation begins with.

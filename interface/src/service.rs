@@ -4,6 +4,7 @@
 //! each of its rules is for, stands at the macro; here is what all contracts have
 //! in common.
 
+mod change;
 mod compare;
 mod contract;
 mod description;
@@ -14,6 +15,7 @@ mod offers;
 pub(crate) mod outcome;
 mod waker;
 
+pub use change::{Change, ServiceChange};
 pub use compare::Mismatch;
 pub use contract::{Contract, Implemented};
 pub use description::{Described, Description, MethodDescription};

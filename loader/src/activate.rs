@@ -1,8 +1,7 @@
 use std::cell::UnsafeCell;
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -12,6 +11,7 @@ use plugbay_interface::service::Description;
 
 use crate::call::fault_of_the_plugin;
 use crate::close::{Closing, Mapped, Pinned};
+use crate::counted::CountedLeases;
 use crate::error::{Explain, Failure};
 use crate::footprint::Footprint;
 use crate::link::Link;
@@ -19,60 +19,26 @@ use crate::load::Loaded;
 use crate::offers::{Offers, Wants};
 use crate::on_thread::{Deadline, on_thread};
 use crate::probation::Troubles;
-use crate::records::{Holder, this_thread};
 use crate::report::Loadable;
 use crate::service::ServiceError;
 use crate::slot::Drained;
+use crate::tell::Hearing;
 use crate::unload::Ending;
 
 /// A generation that can serve.
 pub(crate) struct Active {
+    /// For those who have it by a lease alone.
+    this: Weak<Active>,
     pub(crate) about: Arc<Loadable>,
     pub(crate) generation: u64,
     instance: UnsafeCell<Option<InstanceBox>>,
     pub(crate) root: plugbay_interface::abi::RootRef,
     /// None once it was closed, or is about to be.
     pub(crate) mapped: Arc<Mutex<Option<Mapped>>>,
-    /// The leases that are no marks.
-    counted: Mutex<CountedLeases>,
+    pub(crate) counted: CountedLeases,
     pub(crate) troubles: Arc<Troubles>,
     pub(crate) offers: Offers,
-}
-
-struct Counted {
-    thread: String,
-    tid: u64,
-    since: Instant,
-}
-
-impl Counted {
-    fn now() -> Self {
-        let (thread, tid) = this_thread();
-        Self { thread, tid, since: Instant::now() }
-    }
-}
-
-#[derive(Default)]
-struct CountedLeases {
-    /// By number.
-    held: BTreeMap<u64, Counted>,
-    /// How many there ever were, which is the number of the last one.
-    ever: u64,
-}
-
-impl CountedLeases {
-    fn add(&mut self, one: Counted) -> u64 {
-        self.ever += 1;
-        self.held.insert(self.ever, one);
-        self.ever
-    }
-}
-
-/// How many leases are counted now, and how many ever were.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) held: usize,
-    ever: u64,
+    pub(crate) hearing: Arc<Hearing>,
 }
 
 // SAFETY: the instance is `Send + Sync` by its trait, and the cell is read under
@@ -97,6 +63,11 @@ impl Active {
         // SAFETY: no lease exists and none will; the proof is borrowed for this
         // alone.
         unsafe { &mut *drained.active().instance.get() }.take()
+    }
+
+    /// To keep it beyond a lease.
+    pub(crate) fn kept(&self) -> Option<Arc<Self>> {
+        self.this.upgrade()
     }
 
     /// Looks for what somebody wants to call from now on, and gives the number that it
@@ -125,42 +96,6 @@ impl Active {
     /// What is known of what its library leaves on threads.
     pub(crate) fn footprint(&self) -> Option<Arc<Footprint>> {
         self.mapped.lock().as_ref().map(|mapped| mapped.footprint().clone())
-    }
-
-    /// Counts one more user that is no mark, and gives its number.
-    pub(crate) fn count_in(&self) -> u64 {
-        let one = Counted::now();
-        self.counted.lock().add(one)
-    }
-
-    /// As `count_in`, where the calling thread has taken one that is not given back.
-    /// In one step: another thread may give it back, and then nobody would be
-    /// counted for a moment in which the generation may be ended.
-    pub(crate) fn count_in_beside(&self) -> Option<u64> {
-        let one = Counted::now();
-        let mut counted = self.counted.lock();
-        let beside = counted.held.values().any(|other| other.tid == one.tid);
-        beside.then(|| counted.add(one))
-    }
-
-    pub(crate) fn count_out(&self, number: u64) {
-        self.counted.lock().held.remove(&number);
-    }
-
-    pub(crate) fn counts(&self) -> Counts {
-        let counted = self.counted.lock();
-        Counts { held: counted.held.len(), ever: counted.ever }
-    }
-
-    pub(crate) fn counted_holders(&self) -> Vec<Holder> {
-        let counted = self.counted.lock();
-        let holder = |one: &Counted| Holder {
-            thread: one.thread.clone(),
-            tid: one.tid,
-            command: None,
-            held_for: Some(one.since.elapsed()),
-        };
-        counted.held.values().map(holder).collect()
     }
 }
 
@@ -309,15 +244,17 @@ pub(crate) fn activate(
                         return Err(refused(failure));
                     }
                 };
-                let active = Arc::new(Active {
+                let active = Arc::new_cyclic(|this| Active {
+                    this: this.clone(),
                     about,
                     generation,
                     instance: UnsafeCell::new(Some(instance)),
                     root,
                     mapped,
-                    counted: Mutex::default(),
+                    counted: CountedLeases::default(),
                     troubles,
                     offers,
+                    hearing: Arc::default(),
                 });
                 if let Err(error) = taker.check(&active) {
                     discard(active);

@@ -42,6 +42,7 @@ use crate::report::{Loadable, PluginState, PluginStatus, Refusal, StartReport};
 use crate::service::{ContractStatus, Service, ServiceError, Services, contracts_of};
 use crate::slot::Slot;
 use crate::snapshot::Workspace;
+use crate::tell::Tell;
 use crate::unload::{UnloadError, Unloaded};
 use crate::verdicts::Verdicts;
 use crate::watch::Watcher;
@@ -78,6 +79,7 @@ pub(crate) struct Inner {
     next_generation: AtomicU64,
     stopped: AtomicBool,
     chronicle: Chronicle,
+    tell: Tell,
     keeper: Keeper,
     watcher: Mutex<Option<Watcher>>,
 }
@@ -165,6 +167,7 @@ impl Host {
             next_generation: AtomicU64::new(1),
             stopped: AtomicBool::new(false),
             chronicle: Chronicle::default(),
+            tell: Tell::default(),
             keeper: Keeper {
                 wishes,
                 waiting: Mutex::new(Some(waiting)),

@@ -23,6 +23,10 @@ const DEPTH: usize = 8;
 /// In this order they are looked through, and a record that is added comes last.
 static RECORDS: Mutex<Vec<Arc<Record>>> = Mutex::new(Vec::new());
 
+/// What is noted in place of a command while a plugin is told of services. Known by its
+/// address, as those are.
+pub(crate) static TOLD: String = String::new();
+
 /// What a thread has before it has one of its own: its first mark is taken.
 static NONE: Record = Record {
     entries: {
@@ -31,8 +35,7 @@ static NONE: Record = Record {
         entries
     },
     fenced: false,
-    thread: String::new(),
-    tid: 0,
+    who: Who { name: [0; 16], tid: 0 },
     ended: AtomicBool::new(false),
 };
 
@@ -50,18 +53,39 @@ pub(crate) struct Record {
     entries: [Entry; DEPTH],
     /// Whether marks need a fence, as this system has no `membarrier`.
     pub(crate) fenced: bool,
-    thread: String,
-    tid: u64,
+    who: Who,
     /// Whether its thread takes no more marks here: the record may go when those
     /// that it has are free.
     ended: AtomicBool,
+}
+
+/// A thread, as it was when it first used a plugin.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Who {
+    /// With a zero at its end.
+    name: [u8; 16],
+    pub(crate) tid: u64,
+}
+
+impl Who {
+    /// Asks the system.
+    fn is_here() -> Self {
+        Self { name: platform::thread_name(), tid: platform::thread_id() }
+    }
+
+    pub(crate) fn holder(&self, command: Option<String>, held_for: Option<Duration>) -> Holder {
+        let name = self.name.split(|byte| *byte == 0).next().unwrap_or_default();
+        let thread = String::from_utf8_lossy(name).into_owned();
+        Holder { thread, tid: self.tid, command, held_for }
+    }
 }
 
 /// A mark, with what it is for where that is known: only to be shown.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) mark: Mark<Active>,
-    /// The name of the command: a key of the manifest that the mark's generation has.
+    /// The name of the command: a key of the manifest that the mark's generation has,
+    /// or [`TOLD`].
     command: AtomicPtr<String>,
     /// When the call began, in nanoseconds of [`clock`]; 0 for not known.
     began: AtomicU64,
@@ -75,9 +99,10 @@ pub struct Holder {
     pub thread: String,
     /// The system's number of the thread.
     pub tid: u64,
-    /// The command that it runs, where it is a call of one.
+    /// The command that it runs, where it is a call of one; `service_changed` while the
+    /// plugin is told of services.
     pub command: Option<String>,
-    /// For how long, where that is known.
+    /// For how long, where that is known; to a few milliseconds.
     pub held_for: Option<Duration>,
 }
 
@@ -103,7 +128,7 @@ struct Owned(Arc<Record>);
 
 impl Owned {
     fn new() -> Self {
-        let record = Arc::new(Record::of_this_thread(Entry::free()));
+        let record = Arc::new(Record::new(Who::is_here(), Entry::free()));
         RECORDS.lock().push(record.clone());
         Self(record)
     }
@@ -156,7 +181,7 @@ fn first() -> Option<&'static Record> {
 /// in which they are looked through. The caller knows that the generation is not
 /// ended before this returns.
 pub(crate) fn mark_last(generation: *const Active) -> &'static Entry {
-    let record = Record::of_this_thread(Entry::taken());
+    let record = Record::new(this_thread(), Entry::taken());
     record.ended.store(true, Ordering::Relaxed);
     let record = Arc::new(record);
     let kept = Arc::as_ptr(&record);
@@ -173,12 +198,11 @@ pub(crate) fn mark_last(generation: *const Active) -> &'static Entry {
 }
 
 impl Record {
-    fn of_this_thread(first: Entry) -> Self {
-        let (thread, tid) = this_thread();
+    fn new(who: Who, first: Entry) -> Self {
         let mut entries = [const { Entry::free() }; DEPTH];
         entries[0] = first;
         let fenced = !platform::has_membarrier();
-        Self { entries, fenced, thread, tid, ended: AtomicBool::new(false) }
+        Self { entries, fenced, who, ended: AtomicBool::new(false) }
     }
 
     /// The mark of calls that are in no other.
@@ -241,15 +265,14 @@ pub(crate) fn users_of(generation: &Active) -> Vec<Holder> {
             // Another thread's notes, so perhaps those of a moment ago.
             let noted = entry.command.load(Ordering::Relaxed).cast_const();
             let commands = &generation.about.manifest.commands;
-            let command = commands.keys().find(|command| ptr::eq(*command, noted)).cloned();
+            let mut known = commands.keys();
+            let command = match ptr::eq(noted, &raw const TOLD) {
+                true => Some("service_changed".to_owned()),
+                false => known.find(|command| ptr::eq(*command, noted)).cloned(),
+            };
             let began = entry.began.load(Ordering::Relaxed);
             let held_for = (began > 0).then(|| Duration::from_nanos(clock().saturating_sub(began)));
-            holders.push(Holder {
-                thread: record.thread.clone(),
-                tid: record.tid,
-                command,
-                held_for,
-            });
+            holders.push(record.who.holder(command, held_for));
         }
     }
     holders
@@ -262,14 +285,14 @@ pub(crate) fn is_used(generation: *const Active) -> bool {
 
 /// Whether one of the calling thread does.
 pub(crate) fn is_used_here(generation: *const Active) -> bool {
-    let tid = platform::thread_id();
-    RECORDS.lock().iter().any(|record| record.tid == tid && record.uses(generation))
+    let tid = this_thread().tid;
+    RECORDS.lock().iter().any(|record| record.who.tid == tid && record.uses(generation))
 }
 
-/// How the calling thread is called, and its number. (The standard library knows no
-/// thread any more at its very end, and panics.)
-pub(crate) fn this_thread() -> (String, u64) {
-    (platform::thread_name(), platform::thread_id())
+/// The calling thread. (The standard library knows none any more at its very end, and
+/// panics.)
+pub(crate) fn this_thread() -> Who {
+    current().map_or_else(Who::is_here, |record| record.who)
 }
 
 /// Nanoseconds since the first call of this, from 1.

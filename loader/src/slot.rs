@@ -16,6 +16,7 @@ use parking_lot::{Condvar, Mutex};
 use plugbay_interface::abi::InstanceBox;
 
 use crate::activate::Active;
+use crate::counted::Place;
 use crate::offers::Wants;
 use crate::platform;
 use crate::records::{self, Entry, Holder};
@@ -62,7 +63,7 @@ pub(crate) struct Lease<'a> {
 #[derive(Debug)]
 pub(crate) struct CountedLease {
     active: Arc<Active>,
-    number: u64,
+    place: Place,
 }
 
 /// Proof that nobody uses a generation, and that nobody will.
@@ -142,19 +143,9 @@ impl Slot {
     /// As [`enter`](Self::enter), with a lease that may be kept.
     pub(crate) fn hold(&self) -> Option<CountedLease> {
         let lease = self.enter()?;
-        let gate = self.gate.lock();
-        // The one that serves now may be another than the one of the lease.
-        let active =
-            gate.serving.clone().filter(|active| ptr::eq(&raw const **active, lease.active));
-        drop(gate);
-        match active {
-            // Counted while the lease stands.
-            Some(active) => Some(CountedLease { number: active.count_in(), active }),
-            None => {
-                drop(lease);
-                self.hold()
-            }
-        }
+        // Counted while the lease stands. As long there is an `Arc`, too: that of
+        // whoever is to end it.
+        lease.active().kept().map(CountedLease::new)
     }
 
     /// Who serves, or will again.
@@ -226,9 +217,9 @@ fn mark_under(kept: &Arc<Active>, door: Door) -> Option<&'static Entry> {
     // The same inside of a lease that may go to other threads and be given back
     // there: counted until it is marked. (It may let in a call that is not inside of
     // one that goes on: nobody is waiting for that one alone.)
-    let number = kept.count_in_beside()?;
+    let place = kept.counted.add_beside()?;
     let entry = records::mark_last(generation);
-    kept.count_out(number);
+    kept.counted.remove(&place);
     Some(entry)
 }
 
@@ -240,8 +231,8 @@ fn mark_under(kept: &Arc<Active>, door: Door) -> Option<&'static Entry> {
 /// taken before the count is given back. So when nothing is counted, and nothing was
 /// while the marks were looked through, those that were found to be none are all.
 fn is_idle(active: &Active) -> bool {
-    let before = active.counts();
-    before.held == 0 && !records::is_used(active) && active.counts() == before
+    let before = active.counted.counts();
+    before.held == 0 && !records::is_used(active) && active.counted.counts() == before
 }
 
 /// Waits until nobody uses a generation that no place points to any more. Gives
@@ -268,7 +259,7 @@ pub(crate) fn drain_unless(
         }
         if over() || end.is_some_and(|end| Instant::now() >= end) {
             let mut holders = records::users_of(&active);
-            holders.extend(active.counted_holders());
+            holders.extend(active.counted.holders());
             return Err(holders);
         }
         // Whoever leaves does so with a plain store, which wakes nobody.
@@ -285,7 +276,7 @@ pub(crate) fn drain_unless(
 /// Who uses a generation now.
 pub(crate) fn holders_of(active: &Active) -> Vec<Holder> {
     let mut holders = records::users_of(active);
-    holders.extend(active.counted_holders());
+    holders.extend(active.counted.holders());
     holders
 }
 
@@ -300,7 +291,7 @@ impl Drained {
 
     /// Uses it once more, alone as long as its slot is shut.
     pub(crate) fn into_lease(self) -> CountedLease {
-        CountedLease { number: self.0.count_in(), active: self.0 }
+        CountedLease::new(self.0)
     }
 }
 
@@ -347,6 +338,11 @@ impl<'a> Lease<'a> {
         }
     }
 
+    /// Says that it is for telling the plugin of services.
+    pub(crate) fn note_told(&self) {
+        self.entry.note(&records::TOLD);
+    }
+
     /// Takes a note back.
     pub(crate) fn clear_note(&self) {
         self.entry.clear_note();
@@ -361,6 +357,10 @@ impl Drop for Lease<'_> {
 }
 
 impl CountedLease {
+    fn new(active: Arc<Active>) -> Self {
+        Self { place: active.counted.add(), active }
+    }
+
     pub(crate) fn active(&self) -> &Active {
         &self.active
     }
@@ -374,6 +374,6 @@ impl CountedLease {
 
 impl Drop for CountedLease {
     fn drop(&mut self) {
-        self.active.count_out(self.number);
+        self.active.counted.remove(&self.place);
     }
 }

@@ -234,6 +234,13 @@ fn the_log_hears_of_panics_on_the_librarys_own_threads_and_of_no_others() {
     assert_eq!(count("thread 'doomed' panicked at tests/fixtures/provider/src/lib.rs:"), 1);
     service.panic("plainly").unwrap_err();
     assert_eq!(count("a plain panic"), 0);
+    // On one of them, which calls a service of its own library: it has the error.
+    let said = service.panic("called by its own").unwrap();
+    assert_eq!(said, r#"Err("a panic that is an error")"#);
+    assert_eq!(count("a panic that is an error"), 0);
+    // And what it does not wait for is still told.
+    assert_eq!(service.panic("on its own").unwrap(), "true");
+    assert_eq!(count("thread 'doomed' panicked at tests/fixtures/provider/src/lib.rs:"), 2);
     service.panic("carried from a thread").unwrap_err();
     assert!(count("thread 'carrier' panicked at ") >= 1);
 }

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use plugbay_fixture_contract::Speaker;
-use plugbay_loader::{Explain, Host, HostBuilder, Pin, Service};
+use plugbay_loader::{Explain, Held, Host, HostBuilder, Pin, Service};
 use plugbay_tests::{
     Folder, build, mapped_below, reloaded, until, while_calling, with_embedded, with_section,
 };
@@ -185,6 +185,34 @@ fn a_future_holds_its_generation_until_it_is_dropped() {
     drop(held);
     reloaded(bed.host.reload(ID));
     assert_eq!(bed.speaker.enter().unwrap().add(0).unwrap(), 2);
+}
+
+/// Taken by several threads at once and given back by another one, while the state
+/// goes from one generation to the next.
+#[test]
+fn what_many_hold_under_reloads_is_answered_and_given_back() {
+    let bed = Bed::new();
+    let (sender, receiver) = mpsc::channel::<(Held<dyn Speaker>, mpsc::Sender<()>)>();
+    let back = thread::spawn(move || {
+        for (held, done) in receiver {
+            drop(held);
+            done.send(()).unwrap();
+        }
+    });
+    let call = |_| {
+        let held = bed.speaker.hold().unwrap();
+        let number = held.later(0, 0).wait().unwrap();
+        assert_eq!(number, held.generation());
+        // Waited for: who still has one gets the next beside it, also when others wait.
+        let (done, given_back) = mpsc::channel();
+        sender.send((held, done)).unwrap();
+        given_back.recv().unwrap();
+        Ok(json!(number))
+    };
+    while_calling(4, call, || (2..40).for_each(|number| bed.replace(number)));
+    drop(sender);
+    back.join().unwrap();
+    until(|| mapped_below(&bed.folder.beside("cache")) == 1);
 }
 
 #[test]

@@ -4,14 +4,15 @@
 use abi_stable::std_types::{RBox, ROption, RResult, RStr, RString, RVec};
 use abi_stable::{StableAbi, sabi_trait};
 
-use super::{Fault, Offer};
+use super::{Fault, Offer, ServiceChanged};
 
 /// One activated plugin.
 ///
 /// `call` may be called from many threads at once, `services` from any thread at
-/// any time until `deactivate` begins. `save_state` and
-/// `deactivate` are called at most once, in this order, when no `call` is in
-/// flight and none will come. No method panics. Results belong to the plugin's
+/// any time until `deactivate` begins. `service_changed` is called from any thread,
+/// beside `call`s, one call after the other. `save_state` is called while neither of
+/// them is in flight; `deactivate` at most once, when none is and none will come. No
+/// method panics. Results belong to the plugin's
 /// allocator.
 #[sabi_trait]
 pub trait Instance: Send + Sync + 'static {
@@ -26,6 +27,13 @@ pub trait Instance: Send + Sync + 'static {
     /// valid until `deactivate` is called. Since 1.2.
     fn services(&self) -> RResult<RVec<Offer>, Fault> {
         RResult::ROk(RVec::new())
+    }
+    /// Tells what became of a service that the manifest says is needed. Called once
+    /// for each change, in the order in which they happened, while the generation
+    /// serves. May block: then the next change is told later. Since 1.2.
+    fn service_changed(&self, change: ServiceChanged<'_>) -> RResult<(), Fault> {
+        let _ = change;
+        RResult::ROk(())
     }
 }
 

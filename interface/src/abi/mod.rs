@@ -10,6 +10,7 @@
 //!
 //! Panics: none crosses. Each side wraps its own entry points.
 
+mod changed;
 mod fault;
 mod frames;
 mod hooks;
@@ -21,6 +22,7 @@ mod root;
 
 pub use crate::kept::Kept;
 pub use abi_stable;
+pub use changed::ServiceChanged;
 pub use fault::{Fault, FaultBox, FaultKind, Place};
 pub use hooks::{Hooks, HooksRef};
 pub use host::{HostBox, HostSide, HostSide_TO, LogRecord};

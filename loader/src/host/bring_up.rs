@@ -52,6 +52,7 @@ impl Inner {
         let mut table = None;
         let mut known = self.known.lock();
         let mut results = Vec::new();
+        let mut serve = Vec::new();
         // Told when it is true: who hears of it may call at once.
         let mut happened = Vec::new();
         for outcome in outcomes {
@@ -76,21 +77,21 @@ impl Inner {
                 Some(record) => record.serves(&active),
                 None => drop(known.plugins.insert(id.clone(), Record::new(&active))),
             }
-            match self.table.load().get(&id) {
-                Some(slot) => drop(slot.open(active)),
-                None => {
-                    let slot = Slot::new();
-                    slot.open(active);
-                    let table = table.get_or_insert_with(|| HashMap::clone(&self.table.load()));
-                    table.insert(id.clone(), Arc::new(slot));
-                }
-            }
+            let slot = self.table.load().get(&id).cloned().unwrap_or_else(|| {
+                let slot = Arc::new(Slot::new());
+                let table = table.get_or_insert_with(|| HashMap::clone(&self.table.load()));
+                table.insert(id.clone(), slot.clone());
+                slot
+            });
+            slot.open(active.clone());
+            serve.push((slot, active));
             results.push(Ok(id));
         }
         if let Some(table) = table {
             self.table.store(Arc::new(table));
         }
         drop(known);
+        self.tell.serve(serve);
         happened.into_iter().for_each(|happening| self.chronicle.tell(happening));
         results
     }

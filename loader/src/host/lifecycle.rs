@@ -236,6 +236,7 @@ impl Inner {
 
     pub(super) fn stop(&self) -> Vec<Result<Unloaded, UnloadError>> {
         self.stopped.store(true, Ordering::Release);
+        self.tell.end();
         self.unwatch();
         let ids: Vec<_> = {
             let mut known = self.known.lock();

@@ -190,6 +190,7 @@ impl Inner {
                     self.keep_file(old);
                 }
                 let over = self.replaced(&about.manifest.id, old, &active, may_come_back);
+                self.tell_that_serves(&active);
                 self.no_longer_refused(&about);
                 self.chronicle.tell(Happening::Reloaded(reloaded.clone()));
                 over.into_iter().for_each(|over| self.leave(over));
@@ -257,6 +258,13 @@ impl Inner {
             (Err(_), Some(failure)) => Err(failure.into()),
             (Err(error), None) => Err(error),
         }
+    }
+
+    /// Tells the others that another generation of a plugin serves, and it what there
+    /// is. When that is known of it: who is told may look at once.
+    fn tell_that_serves(&self, active: &Arc<Active>) {
+        let slot = self.table.load().get(&active.about.manifest.id).cloned();
+        self.tell.serve(slot.map(|slot| (slot, active.clone())));
     }
 
     /// Goes back to the generation before.
@@ -358,6 +366,7 @@ impl Inner {
         if let Some(record) = self.known.lock().plugins.get_mut(id) {
             record.serves(idle);
         }
+        self.tell_that_serves(idle);
         idle.troubles.end_probation();
         self.no_longer_refused(&idle.about);
         self.chronicle.tell(Happening::Reloaded(reloaded.clone()));

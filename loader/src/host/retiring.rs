@@ -54,6 +54,7 @@ impl Inner {
         };
         let mut times = Times { drain: Some(begin.elapsed()), ..Times::default() };
         slot.close();
+        self.tell.gone(&id);
         let active = drained.active_arc();
         let mut retired = self.retire(drained, true, &mut times);
         // What was kept before stays where there is nothing newer.

@@ -44,15 +44,13 @@ pub(crate) fn thread_id() -> u64 {
 }
 
 /// The system's name of the calling thread, which is that of its program where it was
-/// given none; of the first thread `main`.
-pub(crate) fn thread_name() -> String {
+/// given none; of the first thread `main`. At most 15 bytes, and zeros behind them.
+pub(crate) fn thread_name() -> [u8; 16] {
     if nix::unistd::gettid() == nix::unistd::getpid() {
-        return "main".into();
+        return *b"main\0\0\0\0\0\0\0\0\0\0\0\0";
     }
-    // What `PR_GET_NAME` writes, with the zero at its end.
     let mut name = [0_u8; 16];
     // SAFETY: a place for 16 bytes, for the time of the call.
     unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
-    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-    String::from_utf8_lossy(name).into_owned()
+    name
 }
