@@ -42,6 +42,14 @@ pub mod service {
 pub use abi_stable::library::{LibHeader, RootModuleResult};
 pub use plugbay_manifest::section::{encode, encoded_len};
 
+/// The types that cross in contracts and are not reachable from the root: for the ledger
+/// that `scripts/abi-check` keeps.
+pub fn contract_layouts() -> [&'static abi_stable::type_layout::TypeLayout; 3] {
+    use abi_stable::StableAbi;
+    let future = <crate::service::ServiceFuture<'static, u64>>::LAYOUT;
+    [crate::abi::FaultBox::LAYOUT, crate::service::Head::LAYOUT, future]
+}
+
 /// A plugin type with what `#[plugin]` knows of it.
 pub trait Exported: Plugin {
     /// The id from `plugin.toml`.

@@ -71,11 +71,13 @@ pub struct Place {
 ///
 /// Dropping it runs that library's code, so it is dropped before the close.
 #[repr(transparent)]
+#[derive(StableAbi)]
 pub struct FaultBox(NonNull<Kept>);
 
-/// Frozen: other libraries read it through the pointer.
+/// Frozen: other libraries read it through the pointer. Not named outside of this file.
 #[repr(C)]
-struct Kept {
+#[derive(StableAbi)]
+pub struct Kept {
     fault: ManuallyDrop<Fault>,
     free: unsafe extern "C" fn(NonNull<Kept>),
 }

@@ -10,11 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
+use abi_stable::StableAbi;
+
 use crate::guard::quietly;
 
 /// What a waker begins with. Frozen: other libraries read it.
 #[repr(C)]
-pub(super) struct Head {
+#[derive(StableAbi)]
+pub(crate) struct Head {
     clone: unsafe extern "C" fn(*const Head) -> *const Head,
     wake: unsafe extern "C" fn(*const Head),
     wake_by_ref: unsafe extern "C" fn(*const Head),
