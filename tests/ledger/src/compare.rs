@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use crate::layouts::FOREIGN;
 use crate::ledger::{Entry, Growth, Ledger, Part};
 
 /// One thing that is not as it must be.
@@ -41,36 +42,46 @@ pub fn compare(release: &Ledger, tree: &Ledger) -> Vec<Finding> {
     if now.major != before.major {
         return Vec::new();
     }
-    let (mut findings, mut additions) = (Vec::new(), Vec::new());
+    let (mut findings, mut in_its_wake, mut additions) = (Vec::new(), Vec::new(), Vec::new());
     for (name, old) in &release.entries {
-        match tree.entries.get(name) {
-            None => findings.push(Finding {
+        let finding = match tree.entries.get(name) {
+            None => Finding {
                 what: format!("{} is gone", shown(name, old)),
                 expected: format!("it, as in interface {before}"),
                 found: "nothing of that name".to_owned(),
                 help: put_back(before.major),
-            }),
+            },
             Some(new) => match entry(old, new) {
-                Ok(more) => additions.extend(more.iter().map(|part| {
-                    format!("the {} `{part}` of {}", new.kind.part(), shown(name, new))
-                })),
-                Err(Difference { what, expected, found }) => findings.push(Finding {
+                Ok(more) => {
+                    additions.extend(more.iter().map(|part| {
+                        format!("the {} `{part}` of {}", new.kind.part(), shown(name, new))
+                    }));
+                    continue;
+                }
+                Err(Difference { what, expected, found }) => Finding {
                     what: format!("{}: {what}", shown(name, new)),
                     expected: format!("{expected}, as in interface {before}"),
                     found,
                     help: cure(new, before.major),
-                }),
+                },
             },
-        }
+        };
+        let to = if name.starts_with(FOREIGN) { &mut in_its_wake } else { &mut findings };
+        to.push(finding);
+    }
+    // abi_stable's types are made of the interface's: where one of those is another,
+    // that is what is to be told.
+    if findings.is_empty() {
+        findings = in_its_wake;
     }
     let new = tree.entries.iter().filter(|(name, _)| !release.entries.contains_key(*name));
     additions.extend(new.map(|(name, entry)| shown(name, entry)));
     if !additions.is_empty() && now.minor == before.minor {
-        let (minor, patch) = (before.minor + 1, now);
+        let minor = before.minor + 1;
         findings.push(Finding {
             what: format!("interface {before} is released, and this tree has more than it"),
             expected: format!("version {}.{minor}.0 in interface/Cargo.toml", before.major),
-            found: format!("version {patch} there, with {}", list(&additions)),
+            found: format!("version {now} there, with {}", list(&additions)),
             help: "raise the version of the interface, its macros and its manifest crate, and \
                    write what is new into docs/ABI.md"
                 .to_owned(),

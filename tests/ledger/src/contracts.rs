@@ -156,7 +156,9 @@ fn parts_of(shape: Shape) -> Vec<Part> {
         Shape::Optional { of } => vec![part("optional", of)],
         Shape::Boxed { of } => vec![part("boxed", of)],
         Shape::Map { key, value } => vec![part("map from", key), part("to", value)],
-        Shape::Tuple { of } => of.into_iter().map(|of| part("tuple of", of)).collect(),
+        Shape::Tuple { of } => {
+            of.into_iter().enumerate().map(|(at, of)| part(&at.to_string(), of)).collect()
+        }
         Shape::Record { fields } => fields.into_iter().map(field).collect(),
         Shape::Encoded { format } => vec![part("encoded as", format)],
         Shape::Choice { variants } => {

@@ -58,7 +58,11 @@ impl Releases {
         }
         let page = self.root.join("docs/ABI.md");
         let page = fs::read_to_string(&page).map_err(|error| told(&page, &error))?;
-        findings.extend(documents::missing(&page, tree));
+        let mut before = Vec::new();
+        for version in &released {
+            before.extend(self.read(version)?);
+        }
+        findings.extend(documents::differences(&page, tree, &before));
         Ok(if findings.is_empty() {
             let count = tree.entries.len();
             Outcome::Fine(format!(

@@ -59,10 +59,21 @@ fn a_ledger_reads_as_it_was_written() {
     let release = ledger(RELEASE);
     assert_eq!(ledger(&release.to_string()), release);
     assert_eq!(release.entries.len(), 6);
-    let tree = crate::tree::ledger();
-    assert_eq!(ledger(&tree.to_string()), tree);
     for wrong in ["    part: u8", "strukt Fault", "struct Fault: bytes 4", "interface 1"] {
         assert!(wrong.parse::<Ledger>().unwrap_err().contains("line 1 is no line"), "{wrong}");
+    }
+}
+
+#[test]
+fn the_trees_own_ledger_reads_as_it_was_written_and_is_no_break() {
+    let tree = crate::tree::ledger();
+    assert_eq!(ledger(&tree.to_string()), tree);
+    assert_eq!(compare(&tree, &tree), []);
+    for (name, entry) in &tree.entries {
+        let mut names: Vec<_> = entry.parts.iter().map(|part| &part.name).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), entry.parts.len(), "a part of {name} cannot be found by its name");
     }
 }
 
@@ -180,4 +191,15 @@ fn an_addition_wants_a_later_minor_version() {
 fn all_that_is_broken_is_told_and_not_only_the_first() {
     let tree = RELEASE.replace("kind", "sort").replace("set_level", "level");
     assert_eq!(compare(&ledger(RELEASE), &ledger(&tree)).len(), 2);
+}
+
+#[test]
+fn what_is_made_of_a_broken_type_is_not_told_beside_it() {
+    let release = format!("{RELEASE}\nstruct abi_stable::RVec<Fault>: size 32, align 8\n");
+    let wake = release.replace("size 32", "size 40");
+    let [finding] = &compare(&ledger(&release), &ledger(&wake))[..] else { panic!() };
+    assert!(finding.what.contains("abi_stable::RVec<Fault>"), "{}", finding.what);
+    let both = wake.replace("kind: u8", "kind: u16");
+    let [finding] = &compare(&ledger(&release), &ledger(&both))[..] else { panic!() };
+    assert!(finding.what.contains("the field `kind`"), "{}", finding.what);
 }
