@@ -167,6 +167,17 @@ pub enum Command {
         #[command(flatten)]
         alone: Alone,
     },
+    /// Send rows through services of plugins: a source, then step by step
+    ///
+    /// Each stage is a plugin's id, a colon, and a text. The first one is a source
+    /// (plugbay.data-source), and its text a query. Behind it, a processor
+    /// (plugbay.data-processor) takes each batch of rows by what its text says, and a
+    /// renderer (plugbay.renderer) renders the column that its text names. The plugins
+    /// are loaded for this run, whether a host runs or not.
+    ///
+    /// Prints a table on a terminal, else, and with --json, one JSON object for each
+    /// row.
+    Pipe(Pipe),
     /// Take `disable` back and bring a plugin up in the running host
     Enable {
         /// The plugin
@@ -286,6 +297,26 @@ pub enum Command {
     },
 }
 
+/// What `pipe` takes.
+#[derive(Debug, Clone, Args)]
+pub struct Pipe {
+    /// The stages, for example 'sql:SELECT * FROM people' 'jq:select(.age > 40)'
+    #[arg(value_name = "ID:TEXT", required = true)]
+    pub stages: Vec<Stage>,
+    /// A table for the source: its name, and where it is; repeatable
+    #[arg(long = "table", short, value_name = "NAME=PATH", conflicts_with = "input")]
+    pub tables: Vec<Table>,
+    /// Read JSON lines from a file, or from standard input for -, in the place of a source
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub input: Option<PathBuf>,
+    /// Print at most so many rows
+    #[arg(long, short = 'n', value_name = "ROWS")]
+    pub limit: Option<u64>,
+    /// Where a plugin offers another form of a contract than is needed, print both
+    #[arg(long, short)]
+    pub verbose: bool,
+}
+
 /// Whether and how a host watches its folders.
 #[derive(Debug, Clone, Default, Args)]
 pub struct WatchFlags {
@@ -325,6 +356,46 @@ pub enum Quarantine {
         #[arg(long, conflicts_with = "which")]
         all: bool,
     },
+}
+
+/// `ID:TEXT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    pub plugin: String,
+    pub text: String,
+}
+
+impl FromStr for Stage {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            Some((plugin, text)) if !plugin.is_empty() => {
+                Ok(Self { plugin: plugin.to_owned(), text: text.to_owned() })
+            }
+            _ => Err("expected a plugin's id, a colon and a text, for example 'jq:.name'"),
+        }
+    }
+}
+
+/// `NAME=PATH`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    pub name: String,
+    pub path: String,
+}
+
+impl FromStr for Table {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some((name, path)) if !name.is_empty() && !path.is_empty() => {
+                Ok(Self { name: name.to_owned(), path: path.to_owned() })
+            }
+            _ => Err("expected a name, `=` and a path, for example people=people.csv"),
+        }
+    }
 }
 
 /// `ID:COMMAND`.

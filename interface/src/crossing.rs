@@ -2,9 +2,11 @@
 //! between two processes.
 
 pub(crate) mod borrowed;
+mod buffer;
 mod collections;
 pub(crate) mod growing;
 mod plain;
+mod stream;
 mod text;
 mod types;
 
@@ -13,6 +15,9 @@ use serde::de::DeserializeOwned;
 
 use crate::Error;
 
+pub use crate::kept::Keep;
+pub use buffer::Buffer;
+pub use stream::Stream;
 pub use types::{Field, Shape, TypeDescription, Types, Variant};
 
 /// A type whose values cross between a host and a plugin: results of a contract's
@@ -21,8 +26,9 @@ pub use types::{Field, Shape, TypeDescription, Types, Variant};
 /// | type | crosses as | cost |
 /// | --- | --- | --- |
 /// | `bool`, integers, floats, `char`, `()` | itself (`char` as a `u32`) | none |
-/// | `RString`, `RVec<T>`, `RBox<T>` of plain `T` | itself | none, whatever the size |
-/// | `String`, `Vec<T>`, `Box<T>` of plain `T` | `RString`, `RVec`, `RBox` | the side that receives copies the bytes once; the side that sends does not |
+/// | `String`, `Vec<T>`, `Box<T>` of plain `T`; `RString`, `RVec<T>`, `RBox<T>` | `RString`, `RVec`, `RBox` | the side that receives copies the bytes once; the side that sends does not |
+/// | [`Buffer<T>`](Buffer) of plain `T` | itself | none, whatever the size; its library stays mapped as long as it is there |
+/// | [`Stream<T>`](Stream) | itself: each item when the receiver asks for it | that of its items; as `Buffer` |
 /// | `Option<T>`, tuples up to four | `ROption`, `Tuple2`… | that of their parts |
 /// | `Vec<T>` of other `T` | `RVec` | each element by itself, and one allocation on each side |
 /// | `HashMap`, `BTreeMap`, `HashSet`, `BTreeSet` | a list | built anew on the side that receives |
@@ -33,6 +39,9 @@ pub use types::{Field, Shape, TypeDescription, Types, Variant};
 ///
 /// *Plain* is what crosses as itself: numbers, and `#[shared]` structs of them.
 ///
+/// Everything but buffers and streams is the receiver's own when the call has returned: nothing of
+/// it is left in the library that made it.
+///
 /// Not to be implemented by hand without need; for what the table lacks, wrap it in
 /// a struct under `#[shared]` whose fields are in the table.
 ///
@@ -41,7 +50,8 @@ pub use types::{Field, Shape, TypeDescription, Types, Variant};
 /// `Abi` has the same layout in all libraries that describe it equally (through
 /// [`describe`](Self::describe)), whatever compiler they were built with: `repr(C)`,
 /// no references, no `Drop` but one that goes through a function pointer of the
-/// library that made the value. Where `SAME` is `true`, `Self` and `Abi` have the
+/// library that made the value. What [`from_abi`](Self::from_abi) gives needs nothing of
+/// that library, unless it holds a [`Keep`] of it. Where `SAME` is `true`, `Self` and `Abi` have the
 /// same layout, and any value of the one is one of the other.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot cross between a host and a plugin",

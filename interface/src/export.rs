@@ -16,6 +16,7 @@ use crate::abi::{
 use crate::commands::read;
 use crate::error::code;
 use crate::guard::{guard, install_panic_hook};
+use crate::kept::kept;
 use crate::{Commands, Context, Error, Plugin, Services, hooks, logging};
 
 pub use declared::{Declared, Offered, assert_declared, assert_offered};
@@ -44,10 +45,19 @@ pub use plugbay_manifest::section::{encode, encoded_len};
 
 /// The types that cross in contracts and are not reachable from the root: for the ledger
 /// that `scripts/abi-check` keeps.
-pub fn contract_layouts() -> [&'static abi_stable::type_layout::TypeLayout; 3] {
+pub fn contract_layouts() -> [&'static abi_stable::type_layout::TypeLayout; 5] {
+    use crate::crossing::Crossing;
     use abi_stable::StableAbi;
-    let future = <crate::service::ServiceFuture<'static, u64>>::LAYOUT;
-    [crate::abi::FaultBox::LAYOUT, crate::service::Head::LAYOUT, future]
+    type Future = crate::service::ServiceFuture<'static, u64>;
+    type Buffer = <crate::crossing::Buffer<u64> as Crossing>::Abi;
+    type Stream = <crate::crossing::Stream<u64> as Crossing>::Abi;
+    [
+        crate::abi::FaultBox::LAYOUT,
+        crate::service::Head::LAYOUT,
+        Future::LAYOUT,
+        Buffer::LAYOUT,
+        Stream::LAYOUT,
+    ]
 }
 
 /// A plugin type with what `#[plugin]` knows of it.
@@ -71,7 +81,7 @@ impl<P: Exported> Functions<P> {
         set_log_level,
         set_hooks: hooks::set,
         delete_keys: hooks::delete_keys,
-        kept_wakers,
+        kept,
     }));
     const ROOT: RootRef = RootRef(Self::VALUE.as_prefix());
 }
@@ -91,10 +101,6 @@ extern "C" fn activate<P: Exported>(host: HostBox) -> RResult<InstanceBox, Fault
 
 extern "C" fn set_log_level(level: u8) {
     logging::set_level(level);
-}
-
-extern "C" fn kept_wakers() -> usize {
-    crate::service::kept_wakers()
 }
 
 /// The plugin's value with its handlers and services.

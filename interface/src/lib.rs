@@ -62,6 +62,7 @@ pub mod export;
 mod faults;
 mod guard;
 mod hooks;
+mod kept;
 mod logging;
 mod plugin;
 pub mod service;
@@ -85,6 +86,7 @@ pub const RUSTC: &str = env!("PLUGBAY_RUSTC");
 
 /// What a plugin's source begins with: `use plugbay_interface::prelude::*;`.
 pub mod prelude {
+    pub use crate::crossing::{Buffer, Stream};
     pub use crate::{
         Commands, Context, Error, Plugin, Services, commands, data, plugin, service, services,
         shared,

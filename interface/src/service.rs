@@ -22,4 +22,4 @@ pub use link::{Entered, Held, Service};
 pub use offers::{Services, services};
 pub use outcome::Outcome;
 
-pub(crate) use waker::{Head, kept_wakers};
+pub(crate) use waker::Head;

@@ -31,7 +31,7 @@ trait Everything: Send + Sync {
         map: BTreeMap<String, Option<char>>,
         wait: Duration,
     ) -> Result<(BTreeMap<char, Vec<String>>, Duration), Error>;
-    fn bytes(&self, bytes: RVec<u8>) -> Result<RVec<u8>, Error>;
+    fn bytes(&self, bytes: Buffer) -> Result<Buffer, Error>;
 }
 
 struct Real {
@@ -79,7 +79,7 @@ impl Everything for Real {
         Ok((turned, wait * 2))
     }
 
-    fn bytes(&self, bytes: RVec<u8>) -> Result<RVec<u8>, Error> {
+    fn bytes(&self, bytes: Buffer) -> Result<Buffer, Error> {
         Ok(bytes)
     }
 }
@@ -140,7 +140,7 @@ mod before {
             map: BTreeMap<String, Option<char>>,
             wait: Duration,
         ) -> Result<(BTreeMap<char, Vec<String>>, Duration), Error>;
-        fn bytes(&self, bytes: RVec<u8>) -> Result<RVec<u8>, Error>;
+        fn bytes(&self, bytes: Buffer) -> Result<Buffer, Error>;
     }
 
     pub struct Old;
@@ -165,7 +165,7 @@ mod before {
         ) -> Result<(BTreeMap<char, Vec<String>>, Duration), Error> {
             Ok((BTreeMap::new(), wait))
         }
-        fn bytes(&self, bytes: RVec<u8>) -> Result<RVec<u8>, Error> {
+        fn bytes(&self, bytes: Buffer) -> Result<Buffer, Error> {
             Ok(bytes)
         }
     }
@@ -235,7 +235,7 @@ fn who_hands_on_a_panic_has_not_panicked() {
 #[test]
 fn large_buffers_move() {
     let service = real();
-    let bytes = RVec::from(vec![7; 1 << 20]);
+    let bytes = Buffer::from(vec![7; 1 << 20]);
     let before = bytes.as_ptr();
     assert_eq!(service.bytes(bytes).unwrap().as_ptr(), before);
 }

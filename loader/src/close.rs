@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use plugbay_interface::abi::RootRef;
+use plugbay_interface::abi::{Kept, RootRef};
 use plugbay_interface::manifest::PluginId;
 use serde::Serialize;
 
@@ -155,6 +155,9 @@ impl Mapped {
 
     /// Waits until none of its code is run any more.
     fn ready_to_close(&self, id: &PluginId, path: &Path, closing: Closing) -> Result<(), Pin> {
+        // What lets them go is code of the library, which may leave something on its
+        // thread.
+        self.nothing_is_kept()?;
         let Closing { ending, threads_until, deadline } = closing;
         if self.hooked {
             self.footprint.clear(id, self.root, threads_until, deadline)?;
@@ -165,14 +168,21 @@ impl Mapped {
                 return Err(Pin::Kept);
             }
         }
-        // They may be woken at any time, which is code of the library.
-        let count = self.root.kept_wakers().map_or(0, |kept| kept());
-        if count > 0 {
-            return Err(Pin::Wakers { count });
-        }
+        // Destructors may have given something away.
+        self.nothing_is_kept()?;
         let ranges = platform::mapped_ranges(path).map_err(|_| Pin::StillMapped)?;
         let signals = platform::signals_handled_in(&ranges);
         if signals.is_empty() { Ok(()) } else { Err(Pin::SignalHandlers { signals }) }
+    }
+
+    /// That others keep nothing which they let go by the library's code, at any time.
+    fn nothing_is_kept(&self) -> Result<(), Pin> {
+        let Some(kept) = self.root.kept() else { return Ok(()) };
+        match (kept(Kept::Wakers as u32), kept(Kept::Buffers as u32)) {
+            (0, 0) => Ok(()),
+            (0, count) => Err(Pin::Buffers { count }),
+            (count, _) => Err(Pin::Wakers { count }),
+        }
     }
 }
 

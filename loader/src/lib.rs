@@ -73,6 +73,7 @@ pub use handover::HandoverError;
 pub use host::{Host, LoadPluginError, StartError};
 pub use image::{Found, inspect, manifest_in};
 pub use load::LoadError;
+pub use offers::Difference;
 pub use persist::{PersistError, SaveError};
 pub use plugin::{Lease, LongLease, PluginHandle};
 pub use probe::{Probe, ProbeError};

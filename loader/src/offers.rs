@@ -71,8 +71,18 @@ pub(crate) struct Wants(Mutex<Vec<Arc<Description>>>);
 pub(crate) enum Unfit {
     /// It does not offer the contract, or only in another major version.
     Missing,
-    /// It does, and cannot be called: what differs.
-    Differs(String),
+    /// It does, and cannot be called.
+    Differs(Box<Difference>),
+}
+
+/// How a contract is another one there than here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Difference {
+    /// In one sentence.
+    pub summary: String,
+    /// The long story: both sides' words, one a line.
+    pub details: Option<String>,
 }
 
 impl Offers {
@@ -147,8 +157,12 @@ impl Offers {
             .iter()
             .find(|offered| offered.contract == wanted.id && offered.major == wanted.major)
             .ok_or(Unfit::Missing)?;
-        let description = offered.description().map_err(Unfit::Differs)?;
-        description.serves(wanted).map_err(|mismatch| Unfit::Differs(mismatch.to_string()))?;
+        let differs = |summary, details| Unfit::Differs(Difference { summary, details }.into());
+        let unread = |reason| differs(reason, None);
+        let description = offered.description().map_err(unread)?;
+        description
+            .serves(wanted)
+            .map_err(|mismatch| differs(mismatch.to_string(), mismatch.details()))?;
         Ok(offered.provided)
     }
 }

@@ -41,6 +41,11 @@ pub enum Pin {
         /// How many.
         count: usize,
     },
+    /// Others hold buffers, streams or record batches of its, which crossed without a copy.
+    Buffers {
+        /// How many.
+        count: usize,
+    },
     /// It handles signals.
     SignalHandlers {
         /// Their names.
@@ -84,6 +89,9 @@ impl fmt::Display for Pin {
             }
             Self::Wakers { count } => {
                 write!(f, "{count} of its wakers are kept by others, whose futures it has polled")
+            }
+            Self::Buffers { count } => {
+                write!(f, "{count} of its buffers, streams or record batches are held by others")
             }
             Self::SignalHandlers { signals } => {
                 write!(f, "it handles signals: {}", signals.join(", "))

@@ -11,6 +11,7 @@ mod doctor;
 mod history;
 mod inspect;
 mod list;
+mod pipe;
 mod quarantine;
 mod run;
 mod services;
@@ -36,6 +37,7 @@ pub fn execute(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
             let shape = call::Shape { raw, field, pointer };
             call::run(&common, &target, &arguments, &shape, alone.alone, output)
         }
+        Command::Pipe(pipe) => pipe::run(&common, &pipe, output),
         Command::Enable { id } => change::run(&common, Action::Enable, &id, output),
         Command::Disable { id } => change::run(&common, Action::Disable, &id, output),
         Command::Load { id } => change::run(&common, Action::Load, &id, output),

@@ -19,6 +19,7 @@ mod link;
 mod offer;
 mod root;
 
+pub use crate::kept::Kept;
 pub use abi_stable;
 pub use fault::{Fault, FaultBox, FaultKind, Place};
 pub use hooks::{Hooks, HooksRef};

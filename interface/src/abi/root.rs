@@ -34,11 +34,11 @@ pub struct Root {
     /// when no code of the library runs any more but such destructors, any
     /// number of times; does not block.
     pub delete_keys: extern "C" fn(),
-    /// Since 1.2. How many wakers of this library others keep: those of futures
-    /// that it has polled, which may be woken at any time. The library is not
-    /// closed before it is 0, and a moment more, for the last instructions of the
-    /// function that let it go. From any thread; does not block.
-    pub kept_wakers: extern "C" fn() -> usize,
+    /// Since 1.2. How much of this library others keep: 0 for wakers of futures that
+    /// it has polled, 1 for buffers that it gave away without a copy; 0 of a kind that
+    /// it does not know. They call its code at any time, so the library is not closed
+    /// before all are 0. From any thread; does not block.
+    pub kept: extern "C" fn(kind: u32) -> usize,
 }
 
 impl RootModule for RootRef {

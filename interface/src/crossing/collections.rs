@@ -64,23 +64,14 @@ unsafe impl<T: Crossing> Crossing for Vec<T> {
 // SAFETY: as above.
 unsafe impl<T: Crossing> Crossing for RVec<T> {
     type Abi = RVec<T::Abi>;
-    // Not asked of `T`, which may contain this type.
     const SAME: bool = false;
 
     fn into_abi(self) -> Result<Self::Abi, Error> {
-        if T::SAME {
-            // SAFETY: as for `Vec`.
-            return Ok(unsafe { reread::<Self, Self::Abi>(self) });
-        }
-        each_into(self.len(), self.into_iter())
+        Vec::from(self).into_abi()
     }
 
     fn from_abi(abi: Self::Abi) -> Result<Self, Error> {
-        if T::SAME {
-            // SAFETY: as for `Vec`.
-            return Ok(unsafe { reread::<Self::Abi, Self>(abi) });
-        }
-        abi.into_iter().map(T::from_abi).collect()
+        Vec::from_abi(abi).map(Self::from)
     }
 
     fn describe(types: &mut Types) -> String {
@@ -142,18 +133,10 @@ unsafe impl<T: Crossing> Crossing for RBox<T> {
     const SAME: bool = false;
 
     fn into_abi(self) -> Result<Self::Abi, Error> {
-        if T::SAME {
-            // SAFETY: as for `Vec`.
-            return Ok(unsafe { reread::<Self, Self::Abi>(self) });
-        }
-        Ok(RBox::new(Self::into_inner(self).into_abi()?))
+        Box::new(Self::into_inner(self)).into_abi()
     }
 
     fn from_abi(abi: Self::Abi) -> Result<Self, Error> {
-        if T::SAME {
-            // SAFETY: as for `Vec`.
-            return Ok(unsafe { reread::<Self::Abi, Self>(abi) });
-        }
         Ok(Self::new(T::from_abi(RBox::into_inner(abi))?))
     }
 

@@ -59,9 +59,11 @@ pub enum Shape {
         /// In their order.
         variants: Vec<Variant>,
     },
-    /// Crosses as bytes, which serde writes and reads.
+    /// Crosses in a form that is specified elsewhere.
     Encoded {
-        /// `json`, or `msgpack`, in which fields and variants have names.
+        /// `json` or `msgpack`: bytes, which serde writes and reads, and in which fields
+        /// and variants have names. Others are those of types that were made to cross
+        /// by hand, for example `arrow-c-data`.
         format: String,
     },
     /// Something that this interface does not know: of a later one.

@@ -2,34 +2,36 @@
 //!
 //! Who polls lends a waker for the time of that call; who is polled may keep a
 //! clone of it and use it from any thread. The clone is the poller's memory and
-//! code, behind a counted pointer, so the poller's library counts how many are out:
-//! while any is, that library is not to be unmapped.
+//! code, so whoever keeps it counts it for the poller's library ([`Keep`]): while any
+//! is out, that library is not to be unmapped.
 
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, forget};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use abi_stable::StableAbi;
 
 use crate::guard::quietly;
+use crate::kept::Keep;
 
 /// What a waker begins with. Frozen: other libraries read it.
 #[repr(C)]
 #[derive(StableAbi)]
 pub(crate) struct Head {
+    /// How many are kept; who clones adds one, who has consumed or dropped takes one
+    /// away.
+    kept: *const AtomicUsize,
     clone: unsafe extern "C" fn(*const Head) -> *const Head,
     wake: unsafe extern "C" fn(*const Head),
     wake_by_ref: unsafe extern "C" fn(*const Head),
     drop: unsafe extern "C" fn(*const Head),
 }
 
-static KEPT: AtomicUsize = AtomicUsize::new(0);
-
-/// How many wakers of this library others keep.
-pub(crate) fn kept_wakers() -> usize {
-    KEPT.load(Ordering::Acquire)
-}
+// SAFETY: functions, and a pointer to a static atomic.
+unsafe impl Send for Head {}
+// SAFETY: as above.
+unsafe impl Sync for Head {}
 
 /// The poller's side: a waker that is lent.
 #[repr(C)]
@@ -41,8 +43,13 @@ pub(super) struct Lent<'a> {
 impl<'a> Lent<'a> {
     pub(super) fn new(waker: &'a Waker) -> Self {
         // One that is lent is neither consumed nor dropped: `borrowed` sees to it.
-        let head =
-            Head { clone: clone_lent, wake: wake_lent, wake_by_ref: wake_lent, drop: keep_lent };
+        let head = Head {
+            kept: Keep::wakers(),
+            clone: clone_lent,
+            wake: wake_lent,
+            wake_by_ref: wake_lent,
+            drop: keep_lent,
+        };
         Self { head, waker }
     }
 
@@ -61,8 +68,8 @@ struct Kept {
 
 impl Kept {
     fn new(waker: Waker) -> Arc<Self> {
-        KEPT.fetch_add(1, Ordering::Relaxed);
         let head = Head {
+            kept: Keep::wakers(),
             clone: clone_kept,
             wake: wake_kept,
             wake_by_ref: wake_kept_by_ref,
@@ -72,20 +79,13 @@ impl Kept {
     }
 }
 
-/// Lets one go. The count goes down when all is done that needs this library but the
-/// last instructions of this function: whoever sees it at 0 and wants to unmap the
-/// library waits a moment more.
-///
 /// # Safety
 ///
 /// `head` is a clone that nobody uses afterwards.
 unsafe fn release(head: *const Head) {
     // SAFETY: the caller's promise.
     let kept = unsafe { Arc::from_raw(head.cast::<Kept>()) };
-    if let Some(Kept { waker, .. }) = Arc::into_inner(kept) {
-        quietly("a waker's destructor", || drop(waker));
-        KEPT.fetch_sub(1, Ordering::Release);
-    }
+    quietly("a waker's destructor", || drop(kept));
 }
 
 unsafe extern "C" fn clone_lent(head: *const Head) -> *const Head {
@@ -141,19 +141,28 @@ pub(super) unsafe fn borrowed(head: *const Head) -> ManuallyDrop<Waker> {
     ManuallyDrop::new(unsafe { Waker::from_raw(RawWaker::new(head.cast(), &THERE)) })
 }
 
-/// By the functions of the poller's library.
+/// By the functions of the poller's library, which is not to be closed before the
+/// last of them has returned.
 static THERE: RawWakerVTable = RawWakerVTable::new(
     // SAFETY, for each: a waker's data is a valid head, of which these are the
     // functions.
     |head| {
         let head = head.cast::<Head>();
-        // SAFETY: see above.
-        RawWaker::new(unsafe { ((*head).clone)(head) }.cast(), &THERE)
+        // SAFETY: see above. What is cloned keeps the library while it is cloned: a
+        // clone, as it is counted, and one that is lent, as that library is polling.
+        unsafe {
+            forget(Keep::one_more((*head).kept));
+            RawWaker::new(((*head).clone)(head).cast(), &THERE)
+        }
     },
     |head| {
         let head = head.cast::<Head>();
-        // SAFETY: see above.
-        unsafe { ((*head).wake)(head) }
+        // SAFETY: see above. One that is consumed is a clone, which was counted.
+        unsafe {
+            let kept = Keep::forgotten((*head).kept);
+            ((*head).wake)(head);
+            drop(kept);
+        }
     },
     |head| {
         let head = head.cast::<Head>();
@@ -162,7 +171,11 @@ static THERE: RawWakerVTable = RawWakerVTable::new(
     },
     |head| {
         let head = head.cast::<Head>();
-        // SAFETY: see above.
-        unsafe { ((*head).drop)(head) }
+        // SAFETY: see above. So is one that is dropped: `borrowed` drops none.
+        unsafe {
+            let kept = Keep::forgotten((*head).kept);
+            ((*head).drop)(head);
+            drop(kept);
+        }
     },
 );

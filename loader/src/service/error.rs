@@ -5,7 +5,7 @@ use semver::Version;
 use crate::activate::Active;
 use crate::call::CallError;
 use crate::error::{Explain, shown_word};
-use crate::offers::{Offered, Unfit};
+use crate::offers::{Difference, Offered, Unfit};
 
 /// Why there is no service.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +29,7 @@ pub enum ServiceError {
         offers: Vec<String>,
     },
     /// The plugin offers the contract, but another form of it.
-    #[error("{plugin} {version} offers another {} than is asked for: {}", shown_word(.contract), shown_word(.reason))]
+    #[error("{plugin} {version} offers another {} than is asked for: {}", shown_word(.contract), shown_word(&.difference.summary))]
     Differs {
         /// The plugin.
         plugin: PluginId,
@@ -38,7 +38,7 @@ pub enum ServiceError {
         /// The contract.
         contract: String,
         /// What differs.
-        reason: String,
+        difference: Box<Difference>,
     },
     /// No plugin offers what is asked for.
     #[error("no plugin that serves offers {wanted}{}", but(.instead))]
@@ -72,7 +72,16 @@ impl ServiceError {
                 let offers = active.offers.all().iter().map(name).collect();
                 Self::NotOffered { plugin, version, contract, major: wanted.major, offers }
             }
-            Unfit::Differs(reason) => Self::Differs { plugin, version, contract, reason },
+            Unfit::Differs(difference) => Self::Differs { plugin, version, contract, difference },
+        }
+    }
+
+    /// The long story, for a verbose mode: where a contract differs, how each side has
+    /// it, one a line. None where there is no more to tell than the message does.
+    pub fn details(&self) -> Option<&str> {
+        match self {
+            Self::Differs { difference, .. } => difference.details.as_deref(),
+            _ => None,
         }
     }
 }

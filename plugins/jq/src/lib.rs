@@ -16,7 +16,9 @@ mod json;
 mod meter;
 mod native;
 mod run;
+mod service;
 
+use plugbay_contracts::DataProcessor;
 use plugbay_interface::prelude::*;
 
 use crate::cache::Cache;
@@ -42,11 +44,15 @@ impl Plugin for Jq {
     fn commands(&self) -> Commands<Self> {
         commands().on("filter", Self::filter).on("check", Self::check)
     }
+
+    fn services(&self) -> Services<Self> {
+        services().offer::<dyn DataProcessor>()
+    }
 }
 
 impl Jq {
     fn filter(&self, request: Request) -> Result<Outputs, Error> {
-        run::filter(&request, &self.config, &self.cache)
+        run::filter(request, &self.config, &self.cache)
     }
 
     fn check(&self, request: Check) -> Result<Checked, Error> {

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use jaq_core::{Ctx, Exn, Vars};
+use jaq_core::{Ctx, Exn, Filter, Vars};
 use plugbay_interface::prelude::*;
 use plugbay_interface::serde::Deserialize;
 
@@ -30,60 +31,102 @@ pub struct Outputs {
 }
 
 /// Runs a filter.
-pub fn filter(request: &Request, config: &Config, cache: &Cache) -> Result<Outputs, Error> {
+pub fn filter(request: Request, config: &Config, cache: &Cache) -> Result<Outputs, Error> {
+    let Request { filter, input, args, limit } = request;
     let limits = config.limits();
-    let variables = variables(request.args.keys().map(String::as_str))?;
-    within(&limits, || evaluate(request, &variables, config, cache))
-        .unwrap_or_else(|stop| Err(explain(stop, &limits)))
+    let run = || {
+        let mut outputs = Vec::new();
+        let limit = limit.unwrap_or(usize::MAX);
+        let program = Program::new(&filter, &args, cache)?;
+        program.run(&input, limit, config.max_outputs, &mut outputs)?;
+        Ok(Outputs { outputs })
+    };
+    within(&limits, run).unwrap_or_else(|stop| Err(explain(stop, &limits)))
 }
 
-fn evaluate(
-    request: &Request,
-    variables: &[String],
+/// Runs a filter on each of the inputs, under one limit of time and memory for all, and
+/// gives the outputs of all. Each input may have `max_outputs`.
+pub fn each(
+    filter: &str,
+    inputs: Vec<Value>,
     config: &Config,
     cache: &Cache,
-) -> Result<Outputs, Error> {
-    let compile = || compiled(&request.filter, variables);
-    let filter = cache.get(&request.filter, variables, compile).map_err(|mistakes| {
-        let lines: Vec<_> = mistakes
-            .iter()
-            .map(|mistake| format!("{}:{}: {}", mistake.line, mistake.column, mistake.message))
-            .collect();
-        Error::new("compile", format!("the filter does not compile: {}", lines.join("; ")))
-    })?;
-    let mut values = Vec::with_capacity(request.args.len());
-    for value in request.args.values() {
-        values.push(Json::deserialize(value)?);
+) -> Result<Vec<Value>, Error> {
+    let limits = config.limits();
+    let run = || {
+        let mut outputs = Vec::with_capacity(inputs.len());
+        let program = Program::new(filter, &BTreeMap::new(), cache)?;
+        for input in &inputs {
+            let most = outputs.len() + config.max_outputs;
+            program.run(input, usize::MAX, most, &mut outputs)?;
+        }
+        Ok(outputs)
+    };
+    within(&limits, run).unwrap_or_else(|stop| Err(explain(stop, &limits)))
+}
+
+/// A filter with the values of its variables.
+struct Program {
+    filter: Arc<Filter<Steps>>,
+    values: Vec<Json>,
+}
+
+impl Program {
+    fn new(text: &str, arguments: &BTreeMap<String, Value>, cache: &Cache) -> Result<Self, Error> {
+        let variables = variables(arguments.keys().map(String::as_str))?;
+        let compile = || compiled(text, &variables);
+        let filter = cache.get(text, &variables, compile).map_err(|mistakes| {
+            let lines: Vec<_> = mistakes
+                .iter()
+                .map(|mistake| format!("{}:{}: {}", mistake.line, mistake.column, mistake.message))
+                .collect();
+            Error::new("compile", format!("the filter does not compile: {}", lines.join("; ")))
+        })?;
+        let mut values = Vec::with_capacity(arguments.len());
+        for value in arguments.values() {
+            values.push(Json::deserialize(value)?);
+        }
+        Ok(Self { filter, values })
     }
-    let context = Ctx::<Steps>::new(Table(&filter.lut), Vars::new(values));
-    let limit = request.limit.unwrap_or(usize::MAX);
-    let mut outputs = Vec::new();
-    if limit == 0 {
-        return Ok(Outputs { outputs });
-    }
-    for output in filter.id.run((context, Json::deserialize(&request.input)?)) {
-        match output {
-            Ok(Json { val: output, .. }) => {
-                if outputs.len() >= config.max_outputs {
-                    let message = format!(
-                        "the filter has more than {} outputs, which is `max_outputs`; ask for fewer \
-                         with `limit`, or collect them in one array",
-                        config.max_outputs
-                    );
-                    return Err(Error::new("too-many-outputs", message));
+
+    /// Appends the outputs for one input: the first `limit`, and an error where there are
+    /// then more than `most`.
+    fn run(
+        &self,
+        input: &Value,
+        limit: usize,
+        most: usize,
+        outputs: &mut Vec<Value>,
+    ) -> Result<(), Error> {
+        let context = Ctx::<Steps>::new(Table(&self.filter.lut), Vars::new(self.values.clone()));
+        let begin = outputs.len();
+        if limit == 0 {
+            return Ok(());
+        }
+        for output in self.filter.id.run((context, Json::deserialize(input)?)) {
+            match output {
+                Ok(Json { val: output, .. }) => {
+                    if outputs.len() >= most {
+                        let message = format!(
+                            "the filter has more than {} outputs, which is `max_outputs`; ask for \
+                             fewer with `limit`, or collect them in one array",
+                            most - begin
+                        );
+                        return Err(Error::new("too-many-outputs", message));
+                    }
+                    outputs.push(to_value(&output).map_err(|reason| unwritable(&reason))?);
+                    if outputs.len() - begin >= limit {
+                        break;
+                    }
                 }
-                outputs.push(to_value(&output).map_err(|reason| unwritable(&reason))?);
-                if outputs.len() >= limit {
+                Err(exception) => {
+                    halted(exception)?;
                     break;
                 }
             }
-            Err(exception) => {
-                halted(exception)?;
-                break;
-            }
         }
+        Ok(())
     }
-    Ok(Outputs { outputs })
 }
 
 /// `halt` ends a filter, and would end the process in a program of its own.

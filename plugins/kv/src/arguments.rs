@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 use plugbay_interface::prelude::*;
 
 const LONGEST_KEY: usize = 1024;
+/// The most keys of one list.
+pub const MOST_KEYS: usize = 100_000;
 /// A hundred years: longer than any process, shorter than what `Instant` can add.
 const LONGEST_TIME_TO_LIVE: f64 = 3_155_760_000.0;
 
@@ -57,12 +59,17 @@ pub struct Name(String);
 impl Name {
     /// The key, if it may be stored.
     pub fn checked(self) -> Result<String, Error> {
-        match self.0.len() {
-            1..=LONGEST_KEY => Ok(self.0),
-            bytes => {
-                let message = format!("a key has 1 to {LONGEST_KEY} bytes, this one has {bytes}");
-                Err(Error::new("arguments", message))
-            }
+        checked_key(self.0)
+    }
+}
+
+/// A key, if it may be stored.
+pub fn checked_key(key: String) -> Result<String, Error> {
+    match key.len() {
+        1..=LONGEST_KEY => Ok(key),
+        bytes => {
+            let message = format!("a key has 1 to {LONGEST_KEY} bytes, this one has {bytes}");
+            Err(Error::new("arguments", message))
         }
     }
 }

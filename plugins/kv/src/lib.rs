@@ -8,16 +8,18 @@
 
 mod answers;
 mod arguments;
+mod service;
 mod state;
 mod store;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
+use plugbay_contracts as contracts;
 use plugbay_interface::prelude::*;
 
 use crate::answers::{Counted, Deleted, Found, Got, Listed, Replaced, Stats};
-use crate::arguments::{Expire, Increment, Key, List, Set, time_to_live};
+use crate::arguments::{Expire, Increment, Key, List, MOST_KEYS, Set, time_to_live};
 use crate::state::State;
 use crate::store::Store;
 
@@ -67,6 +69,10 @@ impl Plugin for KeyValue {
             .on("stats", Self::stats)
     }
 
+    fn services(&self) -> Services<Self> {
+        services().offer::<dyn contracts::KeyValue>()
+    }
+
     fn save(&self) -> Result<Option<State>, Error> {
         let now = Instant::now();
         let store = self.current(now)?;
@@ -84,12 +90,8 @@ impl KeyValue {
     }
 
     fn get(&self, Key { key }: Key) -> Result<Got, Error> {
-        // Shared while the lock is held, copied when it is open again.
-        let value = self.current(Instant::now())?.get(&key).cloned();
-        Ok(Got {
-            found: value.is_some(),
-            value: value.map(Arc::unwrap_or_clone).unwrap_or_default(),
-        })
+        let value = self.value(&key)?;
+        Ok(Got { found: value.is_some(), value: value.unwrap_or_default() })
     }
 
     fn delete(&self, Key { key }: Key) -> Result<Deleted, Error> {
@@ -110,7 +112,7 @@ impl KeyValue {
 
     fn list(&self, List { prefix, limit, after }: List) -> Result<Listed, Error> {
         let store = self.current(Instant::now())?;
-        let (keys, truncated) = store.list(&prefix, after.as_deref(), limit.min(100_000));
+        let (keys, truncated) = store.list(&prefix, after.as_deref(), limit.min(MOST_KEYS));
         Ok(Listed { keys, truncated })
     }
 
@@ -122,6 +124,13 @@ impl KeyValue {
             expired: store.expired(),
             max_entries: store.max_entries(),
         })
+    }
+
+    /// The value of a key.
+    fn value(&self, key: &str) -> Result<Option<Value>, Error> {
+        // Shared while the lock is held, copied when it is open again.
+        let value = self.current(Instant::now())?.get(key).cloned();
+        Ok(value.map(Arc::unwrap_or_clone))
     }
 
     /// The store without what has expired by `now`: whoever takes the lock

@@ -1,10 +1,13 @@
-//! Markdown as a plugin: [`pulldown_cmark`] behind three commands.
+//! Markdown as a plugin: [`pulldown_cmark`] behind three commands and the contract
+//! `plugbay.renderer`.
 
 mod config;
 mod outline;
 mod render;
+mod service;
 mod words;
 
+use plugbay_contracts::Renderer;
 use plugbay_interface::prelude::*;
 
 use crate::config::Config;
@@ -35,6 +38,10 @@ impl Plugin for Markdown {
 
     fn commands(&self) -> Commands<Self> {
         commands().on("render", Self::render).on("outline", Self::outline).on("words", Self::words)
+    }
+
+    fn services(&self) -> Services<Self> {
+        services().offer::<dyn Renderer>()
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Database {
     shared: Arc<Shared>,
     refused: Arc<Mutex<Option<String>>>,
     longest: Duration,
+    /// When the time is over.
+    end: Arc<Mutex<Instant>>,
 }
 
 impl Database {
@@ -44,8 +46,18 @@ impl Database {
         let mut connection = Connection::open_in_memory().map_err(|error| internal(&error))?;
         let shared = attach(&connection, tables)?;
         let refused = Arc::new(Mutex::new(None));
-        restrict(&mut connection, refused.clone(), longest).map_err(|error| internal(&error))?;
-        Ok(Self { connection, shared, refused, longest })
+        let end = Arc::new(Mutex::new(Instant::now() + longest));
+        restrict(&mut connection, refused.clone(), end.clone())
+            .map_err(|error| internal(&error))?;
+        Ok(Self { connection, shared, refused, longest, end })
+    }
+
+    /// Runs what is not the database's work, and takes no time of it.
+    pub fn pause<T>(&self, body: impl FnOnce() -> T) -> T {
+        let begin = Instant::now();
+        let outcome = body();
+        *self.end.lock().unwrap_or_else(PoisonError::into_inner) += begin.elapsed();
+        outcome
     }
 
     /// What an error of SQLite means to the caller.
@@ -155,15 +167,15 @@ fn check_name(name: &str) -> Result<(), Error> {
 fn restrict(
     connection: &mut Connection,
     refused: Arc<Mutex<Option<String>>>,
-    longest: Duration,
+    end: Arc<Mutex<Instant>>,
 ) -> rusqlite::Result<()> {
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, LONGEST_VALUE)?;
     // A file may be made to harm who opens it: its views and triggers get no
     // function with side effects, and its shadow tables no writer.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    let end = Instant::now() + longest;
-    connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || Instant::now() >= end))?;
+    let is_over = move || Instant::now() >= *end.lock().unwrap_or_else(PoisonError::into_inner);
+    connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(is_over))?;
     connection.authorizer(Some(move |context: AuthContext<'_>| {
         let what = match context.action {
             AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => {

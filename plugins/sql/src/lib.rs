@@ -3,6 +3,7 @@
 //!
 //! Every call has a connection of its own, in memory, and leaves nothing behind.
 
+mod batches;
 mod cell;
 mod config;
 mod csv_file;
@@ -10,10 +11,13 @@ mod database;
 mod failure;
 mod json_file;
 mod query;
+mod service;
 mod source;
+mod stream;
 mod tables;
 mod virtual_table;
 
+use plugbay_contracts::DataSource;
 use plugbay_interface::prelude::*;
 
 use crate::config::Config;
@@ -36,6 +40,10 @@ impl Plugin for Sql {
 
     fn commands(&self) -> Commands<Self> {
         commands().on("query", Self::query).on("tables", Self::tables)
+    }
+
+    fn services(&self) -> Services<Self> {
+        services().offer::<dyn DataSource>()
     }
 }
 

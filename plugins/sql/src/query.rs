@@ -40,7 +40,7 @@ pub fn run(query: Query, config: &Config) -> Result<Answer, Error> {
     let mut statement = database.connection.prepare(&query.sql).map_err(explain)?;
     let columns: Vec<_> = statement.column_names().map(str::to_owned).collect();
     if columns.is_empty() {
-        return Err(Error::new("sql", "the statement gives no rows; write a SELECT"));
+        return Err(no_rows());
     }
     let mut answer = Answer { columns, rows: Vec::new(), truncated: false };
     let mut bytes = 0_usize;
@@ -69,7 +69,12 @@ pub fn run(query: Query, config: &Config) -> Result<Answer, Error> {
     Ok(answer)
 }
 
-fn parameter(value: Value) -> SqlValue {
+/// For a statement that is none to ask with.
+pub fn no_rows() -> Error {
+    Error::new("sql", "the statement gives no rows; write a SELECT")
+}
+
+pub fn parameter(value: Value) -> SqlValue {
     match value {
         Value::Null => SqlValue::Null,
         Value::Bool(truth) => SqlValue::Integer(truth.into()),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use plugbay_interface::crossing::{Argument, Crossing, Field, Shape};
+use plugbay_interface::crossing::{Argument, Buffer, Crossing, Field, Shape, Stream};
 use plugbay_interface::manifest::{Need, Provided};
 use plugbay_interface::prelude::*;
 use plugbay_interface::service::{Contract, Description, Implemented, MethodDescription};
@@ -65,6 +65,7 @@ pub trait Reference: Send + Sync {
     fn growing(&self, growing: Growing) -> Result<Vec<Event>, Error>;
     fn maps(&self, map: HashMap<String, u8>) -> Result<BTreeSet<u32>, Error>;
     fn boxed(&self, boxed: Box<Frozen>, pair: (u8, String)) -> Result<Duration, Error>;
+    fn kept(&self, buffer: Buffer<u8>) -> Result<Stream<Buffer<u64>>, Error>;
     fn nothing(&self) -> Result<(), Error>;
     async fn later(&self, lent: &str) -> Result<Value, Error>;
     #[since("1.2")]
@@ -101,6 +102,9 @@ impl Reference for Nobody {
         Err(Error::unsupported())
     }
     fn boxed(&self, _: Box<Frozen>, _: (u8, String)) -> Result<Duration, Error> {
+        Err(Error::unsupported())
+    }
+    fn kept(&self, _: Buffer<u8>) -> Result<Stream<Buffer<u64>>, Error> {
         Err(Error::unsupported())
     }
     fn nothing(&self) -> Result<(), Error> {
@@ -234,6 +238,8 @@ fn crossings() -> (String, Entry) {
         Value,
         Growing,
         Event,
+        Buffer<u8>,
+        Stream<u8>,
     ]);
     all.push(("a result of ()".to_owned(), returned::<()>()));
     all.push(("a result of u64".to_owned(), returned::<u64>()));
