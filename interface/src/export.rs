@@ -44,6 +44,23 @@ pub mod service {
 pub use abi_stable::library::{LibHeader, RootModuleResult};
 pub use plugbay_manifest::section::{encode, encoded_len};
 
+/// The types that cross in contracts and are not reachable from the root: for the ledger
+/// that `scripts/abi-check` keeps.
+pub fn contract_layouts() -> [&'static abi_stable::type_layout::TypeLayout; 5] {
+    use crate::crossing::Crossing;
+    use abi_stable::StableAbi;
+    type Future = crate::service::ServiceFuture<'static, u64>;
+    type Buffer = <crate::crossing::Buffer<u64> as Crossing>::Abi;
+    type Stream = <crate::crossing::Stream<u64> as Crossing>::Abi;
+    [
+        crate::abi::FaultBox::LAYOUT,
+        crate::service::Head::LAYOUT,
+        Future::LAYOUT,
+        Buffer::LAYOUT,
+        Stream::LAYOUT,
+    ]
+}
+
 /// A plugin type with what `#[plugin]` knows of it.
 pub trait Exported: Plugin {
     /// The id from `plugin.toml`.

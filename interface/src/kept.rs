@@ -12,6 +12,8 @@
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use abi_stable::StableAbi;
+
 /// What is kept of a library: the numbers cross in `Root::kept`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
@@ -43,6 +45,7 @@ pub(crate) extern "C" fn kept(kind: u32) -> usize {
 ///
 /// A clone keeps as well. Takes no lock and allocates nothing; usable from any thread.
 #[repr(transparent)]
+#[derive(StableAbi)]
 pub struct Keep(*const AtomicUsize);
 
 // SAFETY: it points to a static of a library, and is the reason why that is there.

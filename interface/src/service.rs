@@ -23,3 +23,5 @@ pub use future::ServiceFuture;
 pub use link::{Entered, Held, Service};
 pub use offers::{Services, services};
 pub use outcome::Outcome;
+
+pub(crate) use waker::Head;

@@ -1,7 +1,8 @@
 //! What a call by contract costs, into a plugin that may be reloaded at any moment.
 //!
 //! A bare C function pointer of the same library and a trait object of this program's
-//! own are called in the same rounds. The last line is one JSON object.
+//! own are called in the same rounds; what others take is measured by processes of
+//! their own (`tests/compare`) between them. The last line is one JSON object.
 
 use std::future::Future;
 use std::hint::black_box;
@@ -12,8 +13,8 @@ use std::time::{Duration, Instant};
 use plugbay_fixture_contract::Speaker;
 use plugbay_interface::Error;
 use plugbay_loader::Service;
-use plugbay_tests::{Folder, released, shipped};
-use serde_json::json;
+use plugbay_tests::{Folder, compare, compare_sandboxes, released, shipped};
+use serde_json::{Value, json};
 
 const ROUNDS: usize = 41;
 const ROUND: Duration = Duration::from_millis(10);
@@ -56,6 +57,9 @@ fn main() {
     let bare = unsafe { std::mem::transmute::<*const std::ffi::c_void, Add>(address) };
     let plain: Box<dyn Plain> = black_box(Box::new(Here { number: 1 }));
 
+    // Beside which the others measure their own.
+    let library = shipped("plugbay-fixture-answer");
+    let mut peers = (Value::Null, Value::Null);
     let mut times: [Vec<f64>; 9] = Default::default();
     // The first round is not counted: it faults code in.
     for round in 0..=ROUNDS {
@@ -80,10 +84,16 @@ fn main() {
             // Measured by the plugin that calls.
             host.call("asker", "measure", json!(1_000_000)).unwrap().as_f64().unwrap(),
         ];
+        if round == ROUNDS / 2 {
+            let library = library.to_str().unwrap();
+            peers = (compare(&["calls", "--library", library]), compare_sandboxes());
+        }
         if round > 0 {
             times.iter_mut().zip(results).for_each(|(times, result)| times.push(result));
         }
     }
+    let (native, sandboxes) = peers;
+    let number = |of: &Value, name: &str| of[name].as_f64().unwrap();
     let round = |number: f64| (number * 100.0).round() / 100.0;
     let [bare, dynamic, typed, entered, plain_string, string, held_async, asynchronous, between] =
         times.map(|times| round(median(times)));
@@ -101,6 +111,11 @@ fn main() {
             "async_call_ns": held_async,
             "held_async_call_ns": asynchronous,
             "plugin_to_plugin_ns": between,
+            "hot_lib_reloader_ratio": round(
+                number(&native, "hot_lib_reloader_ns") / number(&native, "bare_pointer_ns"),
+            ),
+            "wasmtime_ns": round(number(&sandboxes, "wasmtime_ns")),
+            "extism_ns": round(number(&sandboxes, "extism_ns")),
         })
     );
 }

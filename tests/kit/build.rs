@@ -62,20 +62,62 @@ pub fn built(package: &str, arguments: &[&str], profile: &str) -> PathBuf {
 /// The library of a package, built by the nightly compiler; none where that is
 /// not installed.
 pub fn build_with_nightly(package: &str) -> Option<PathBuf> {
+    let (mut command, folder) = nightly()?;
+    run(command.args(["-q", "-p", package]));
+    Some(library(&folder.join("debug"), package))
+}
+
+/// Packages of this tree, built by one compiler in one profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variant {
+    /// By the nightly compiler, and not the project's own.
+    pub nightly: bool,
+    /// As it is released, and not with all checks.
+    pub release: bool,
+}
+
+impl Variant {
+    /// The folder with what was built; none where the compiler is not installed.
+    pub fn build(self, packages: &[&str]) -> Option<PathBuf> {
+        let (mut command, target) = if self.nightly {
+            nightly()?
+        } else {
+            let mut command = Command::new(cargo());
+            command.arg("build");
+            (command, target())
+        };
+        for package in packages {
+            command.args(["-p", package]);
+        }
+        let profile = if self.release {
+            command.arg("--release");
+            "release"
+        } else {
+            "debug"
+        };
+        run(command.arg("-q"));
+        Some(target.join(profile))
+    }
+}
+
+/// `cargo build` by the nightly compiler, and where it puts things; none where that
+/// is not installed.
+fn nightly() -> Option<(Command, PathBuf)> {
     let listed = Command::new("rustup").args(["toolchain", "list"]).output().ok()?;
     if !String::from_utf8_lossy(&listed.stdout).contains("nightly") {
         return None;
     }
     let folder = target().join("nightly");
-    run(Command::new("rustup")
-        .args(["run", "nightly", "cargo", "build", "-q", "-p", package, "--target-dir"])
+    let mut command = Command::new("rustup");
+    command
+        .args(["run", "nightly", "cargo", "build", "--target-dir"])
         .arg(&folder)
         .env_remove("CARGO_BUILD_TARGET")
         .env_remove("RUSTFLAGS")
         .env_remove("RUSTC")
         .env_remove("RUSTUP_TOOLCHAIN")
-        .env_remove("CARGO"));
-    Some(library(&folder.join("debug"), package))
+        .env_remove("CARGO");
+    Some((command, folder))
 }
 
 pub(crate) fn cargo() -> std::ffi::OsString {
@@ -107,16 +149,27 @@ pub fn released(program: &str) -> PathBuf {
 /// Runs `tests/compare` with arguments and gives the JSON object that is the
 /// last line of its output.
 pub fn compare(arguments: &[&str]) -> Value {
+    compared(&[], "compare", arguments)
+}
+
+/// As [`compare`], what calls into sandboxes take.
+pub fn compare_sandboxes() -> Value {
+    compared(&["-p", "plugbay-compare-sandboxes"], "sandboxes", &[])
+}
+
+fn compared(packages: &[&str], program: &str, arguments: &[&str]) -> Value {
     let folder = target().join("compare");
     let manifest = root().join("tests/compare/Cargo.toml");
     run(Command::new(cargo())
-        .args(["build", "-q", "--release", "--manifest-path"])
+        .args(["build", "-q", "--release"])
+        .args(packages)
+        .arg("--manifest-path")
         .arg(manifest)
         .env("CARGO_TARGET_DIR", &folder));
-    let output = Command::new(folder.join("release/compare"))
+    let output = Command::new(folder.join("release").join(program))
         .args(arguments)
         .output()
-        .expect("compare starts");
+        .expect("the program starts");
     let text = String::from_utf8_lossy(&output.stdout);
     let last = text.lines().last().unwrap_or_default();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -13,7 +13,10 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 pub use author::{AuthorCrate, blocks, readme};
-pub use build::{build, build_with_nightly, built, compare, released, root, shipped, worker};
+pub use build::{
+    Variant, build, build_with_nightly, built, compare, compare_sandboxes, released, root, shipped,
+    worker,
+};
 use plugbay_loader::interface::serde_json::Value;
 use plugbay_loader::{Host, HostBuilder, Probe, StartReport};
 pub use rewrite::{misdeed, turned, with_embedded, with_section};

@@ -71,13 +71,15 @@ pub struct Place {
 ///
 /// Dropping it runs that library's code, so it is dropped before the close.
 #[repr(transparent)]
-pub struct FaultBox(NonNull<Kept>);
+#[derive(StableAbi)]
+pub struct FaultBox(NonNull<KeptFault>);
 
-/// Frozen: other libraries read it through the pointer.
+/// Frozen: other libraries read it through the pointer. Not named outside of this file.
 #[repr(C)]
-struct Kept {
+#[derive(StableAbi)]
+pub struct KeptFault {
     fault: ManuallyDrop<Fault>,
-    free: unsafe extern "C" fn(NonNull<Kept>),
+    free: unsafe extern "C" fn(NonNull<KeptFault>),
 }
 
 // What all that is for.
@@ -91,7 +93,7 @@ unsafe impl Sync for FaultBox {}
 impl FaultBox {
     /// Moves a fault to the heap.
     pub fn new(fault: Fault) -> Self {
-        let kept = Box::new(Kept { fault: ManuallyDrop::new(fault), free });
+        let kept = Box::new(KeptFault { fault: ManuallyDrop::new(fault), free });
         Self(NonNull::from(Box::leak(kept)))
     }
 }
@@ -101,7 +103,7 @@ impl FaultBox {
 /// # Safety
 ///
 /// `kept` comes from there, and nobody uses it afterwards.
-unsafe extern "C" fn free(kept: NonNull<Kept>) {
+unsafe extern "C" fn free(kept: NonNull<KeptFault>) {
     // SAFETY: `new` made it from a box.
     let mut kept = unsafe { Box::from_raw(kept.as_ptr()) };
     // SAFETY: dropped here and nowhere else.

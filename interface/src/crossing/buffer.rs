@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::slice;
 use std::sync::Arc;
 
+use abi_stable::StableAbi;
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
@@ -29,6 +30,7 @@ pub struct Buffer<T = u8> {
 // Frozen: other libraries read it.
 #[doc(hidden)]
 #[repr(C)]
+#[derive(StableAbi)]
 pub struct BufferAbi<T> {
     /// The first of `length` values; not null, and aligned.
     start: *const T,

@@ -5,6 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
+use abi_stable::StableAbi;
 use abi_stable::std_types::ROption;
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Error as _, Serialize, SerializeSeq, Serializer};
@@ -32,6 +33,8 @@ pub struct Stream<T: Crossing> {
 // Frozen: other libraries read it.
 #[doc(hidden)]
 #[repr(C)]
+#[derive(StableAbi)]
+#[sabi(unsafe_unconstrained(T))]
 pub struct StreamAbi<T: Crossing> {
     /// The functions' own; of the library that `keep` keeps, as they are.
     state: *mut (),
@@ -40,8 +43,12 @@ pub struct StreamAbi<T: Crossing> {
     drop: unsafe extern "C" fn(state: *mut ()),
     /// Dropped last.
     keep: Keep,
-    gives: PhantomData<fn() -> T>,
+    #[sabi(unsafe_opaque_field)] // it has no size
+    gives: Gives<T>,
 }
+
+/// By a name, as StableAbi's derive takes no Rust function for a field.
+type Gives<T> = PhantomData<fn() -> T>;
 
 // SAFETY: the iterator in it is `Send`, which `Stream::new` wants, and so is what it
 // gives; a shared one has nothing to call.

@@ -6,6 +6,8 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
+use abi_stable::StableAbi;
+
 use super::outcome::{Answer, receive};
 use super::waker::{Head, Lent, borrowed};
 use crate::Error;
@@ -22,6 +24,8 @@ use crate::guard::{light, quietly};
 /// One allocation, of the library that made it.
 // Frozen: other libraries read it.
 #[repr(C)]
+#[derive(StableAbi)]
+#[sabi(unsafe_unconstrained(T))]
 #[must_use = "nothing happens before it is polled"]
 pub struct ServiceFuture<'a, T> {
     state: *mut (),
@@ -29,8 +33,12 @@ pub struct ServiceFuture<'a, T> {
     poll: unsafe extern "C" fn(*mut (), *const Head, place: *mut ()) -> bool,
     drop: unsafe extern "C" fn(*mut ()),
     borrows: PhantomData<&'a ()>,
-    gives: PhantomData<fn() -> T>,
+    #[sabi(unsafe_opaque_field)] // it has no size
+    gives: Gives<T>,
 }
+
+/// By a name, as StableAbi's derive takes no Rust function for a field.
+type Gives<T> = PhantomData<fn() -> T>;
 
 const _: () = assert!(size_of::<ServiceFuture<'_, String>>() == 3 * size_of::<usize>());
 

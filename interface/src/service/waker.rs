@@ -10,12 +10,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
+use abi_stable::StableAbi;
+
 use crate::guard::quietly;
 use crate::kept::Keep;
 
 /// What a waker begins with. Frozen: other libraries read it.
 #[repr(C)]
-pub(super) struct Head {
+#[derive(StableAbi)]
+pub(crate) struct Head {
     /// How many are kept; who clones adds one, who has consumed or dropped takes one
     /// away.
     kept: *const AtomicUsize,
