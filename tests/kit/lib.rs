@@ -21,7 +21,10 @@ use plugbay_loader::interface::serde_json::Value;
 use plugbay_loader::{Host, HostBuilder, Probe, StartReport};
 pub use rewrite::{misdeed, turned, with_embedded, with_section};
 use tempfile::TempDir;
-pub use turncoat::{Turncoat, mapped_below, next, reloaded, until, while_calling};
+pub use turncoat::{
+    Turncoat, as_it_is, at_once, impatient, mapped_below, next, reloaded, thread_names, until,
+    while_calling,
+};
 
 /// A plugins folder with the cache and data folders of one host, gone with it.
 pub struct Folder {

@@ -20,6 +20,23 @@ const LONG: Duration = Duration::from_secs(30);
 /// How long a call takes that must be waiting for something.
 const WAITING: Duration = Duration::from_millis(100);
 
+/// A host with all as it is.
+pub fn as_it_is(host: HostBuilder) -> HostBuilder {
+    host
+}
+
+/// A host without probations: the version before ends at once.
+pub fn at_once(host: HostBuilder) -> HostBuilder {
+    host.probation(Duration::ZERO)
+}
+
+/// A host that waits for little: calls for 0.3 s, activations for 1.5 s.
+pub fn impatient(host: HostBuilder) -> HostBuilder {
+    const SHORT: Duration = Duration::from_millis(300);
+    // Naming a panic's frames takes long in a debug build on a busy machine.
+    host.activation_deadline(SHORT * 5).drain_limit(SHORT).backtraces(false)
+}
+
 /// The host and its folder.
 pub struct Turncoat {
     host: Host,
@@ -285,4 +302,11 @@ pub fn while_calling(
         callers.into_iter().flat_map(|caller| caller.join().expect("a caller")).collect()
     });
     (good.into_inner(), bad)
+}
+
+/// The names that the system has for the threads of this process.
+pub fn thread_names() -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("a list").flatten();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    names.map(|name| name.trim_end().to_owned()).collect()
 }
