@@ -1,6 +1,7 @@
 //! One plugin, as a program holds it.
 
 use std::ffi::c_void;
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use plugbay_interface::manifest::{Manifest, PluginId};
@@ -62,6 +63,19 @@ impl PluginHandle {
     /// When the plugin does not serve.
     pub fn hold(&self) -> Result<LongLease, Box<CallError>> {
         match self.slot.hold() {
+            Some(lease) => Ok(LongLease { lease }),
+            None => Err(self.why_not()),
+        }
+    }
+
+    /// As [`hold`](Self::hold), for programs whose threads must not wait; see
+    /// [`Service::hold_async`](crate::Service::hold_async).
+    ///
+    /// # Errors
+    ///
+    /// When the plugin does not serve.
+    pub async fn hold_async(&self) -> Result<LongLease, Box<CallError>> {
+        match poll_fn(|context| self.slot.poll_hold(context.waker())).await {
             Some(lease) => Ok(LongLease { lease }),
             None => Err(self.why_not()),
         }

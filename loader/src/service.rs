@@ -5,6 +5,7 @@ mod links;
 mod query;
 
 use std::fmt;
+use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -107,6 +108,27 @@ impl<C: Contract + ?Sized> Service<C> {
     /// As `enter`.
     pub fn hold(&self) -> Result<Held<C>, Box<ServiceError>> {
         let Some(lease) = self.slot.hold() else {
+            return Err(Box::new(self.host.why_not(&self.id).into()));
+        };
+        let proxy = self.proxy(lease.active())?;
+        Ok(Held { proxy, lease })
+    }
+
+    /// As [`hold`](Self::hold), for programs whose threads must not wait: where the
+    /// plugin's state is being handed over, the future is woken when that is done. Under
+    /// an executor that always has calls under way, this also lets a handover come to its
+    /// end: `hold` lets a thread in that holds the plugin already, as it would otherwise
+    /// wait for itself.
+    ///
+    /// Whoever holds the plugin and awaits another hold of it before he lets go makes a
+    /// handover fail, as it waits for the first.
+    ///
+    /// # Errors
+    ///
+    /// As `enter`.
+    pub async fn hold_async(&self) -> Result<Held<C>, Box<ServiceError>> {
+        let held = poll_fn(|context| self.slot.poll_hold(context.waker())).await;
+        let Some(lease) = held else {
             return Err(Box::new(self.host.why_not(&self.id).into()));
         };
         let proxy = self.proxy(lease.active())?;

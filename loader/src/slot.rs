@@ -7,12 +7,14 @@
 
 use std::marker::PhantomData;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicPtr;
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use plugbay_interface::abi::InstanceBox;
 
 use crate::activate::Active;
@@ -39,6 +41,8 @@ struct Gate {
     /// Calls that wait for the door, now and since it was shut.
     waiting: u64,
     waited: u64,
+    /// Of futures that wait for the door.
+    wakers: Vec<Waker>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +79,13 @@ impl Slot {
     pub(crate) fn new() -> Self {
         Self {
             place: AtomicPtr::new(ptr::null_mut()),
-            gate: Mutex::new(Gate { door: Door::Closed, serving: None, waiting: 0, waited: 0 }),
+            gate: Mutex::new(Gate {
+                door: Door::Closed,
+                serving: None,
+                waiting: 0,
+                waited: 0,
+                wakers: Vec::new(),
+            }),
             opened: Condvar::new(),
             wants: Wants::default(),
         }
@@ -104,18 +114,19 @@ impl Slot {
     /// The first call of a thread, and calls inside of calls.
     #[cold]
     fn enter_nested(&self) -> Option<Lease<'_>> {
-        if let Some(record) = records::current()
-            && let Some(entry) = record.free_entry()
-        {
-            let active = entry.mark.protect(&self.place, record.fenced);
-            // SAFETY: marked, so by the argument in `protect.rs` it is not ended
-            // while the mark stands, which the lease takes back. It is kept in
-            // memory by the `Arc` of whoever is to end it.
-            if let Some(active) = unsafe { active.as_ref() } {
-                return Some(Lease::new(active, entry));
-            }
-        }
-        self.enter_slowly()
+        self.enter_open().or_else(|| self.enter_slowly())
+    }
+
+    /// Where the place points to somebody, and a mark is free.
+    fn enter_open(&self) -> Option<Lease<'_>> {
+        let record = records::current()?;
+        let entry = record.free_entry()?;
+        let active = entry.mark.protect(&self.place, record.fenced);
+        // SAFETY: marked, so by the argument in `protect.rs` it is not ended
+        // while the mark stands, which the lease takes back. It is kept in
+        // memory by the `Arc` of whoever is to end it.
+        let active = unsafe { active.as_ref() }?;
+        Some(Lease::new(active, entry))
     }
 
     /// Where the place points nowhere, or no mark is free.
@@ -148,6 +159,27 @@ impl Slot {
         lease.active().kept().map(CountedLease::new)
     }
 
+    /// As [`hold`](Self::hold), and where that would wait, wakes. No thread waits, so none
+    /// is let in for what it has taken already.
+    pub(crate) fn poll_hold(&self, waker: &Waker) -> Poll<Option<CountedLease>> {
+        if let Some(lease) = self.enter_open() {
+            return Poll::Ready(lease.active().kept().map(CountedLease::new));
+        }
+        let mut gate = self.gate.lock();
+        match gate.door {
+            Door::Closed => Poll::Ready(None),
+            // Whoever ends it changes the place first, which takes the gate's lock.
+            Door::Open => Poll::Ready(gate.serving.clone().map(CountedLease::new)),
+            Door::Shut => {
+                if !gate.wakers.iter().any(|other| other.will_wake(waker)) {
+                    gate.wakers.push(waker.clone());
+                    gate.waited += 1;
+                }
+                Poll::Pending
+            }
+        }
+    }
+
     /// Who serves, or will again.
     pub(crate) fn serving(&self) -> Option<Arc<Active>> {
         self.gate.lock().serving.clone()
@@ -159,8 +191,9 @@ impl Slot {
         let mut gate = self.gate.lock();
         self.place.store(Arc::as_ptr(&active).cast_mut(), Ordering::SeqCst);
         gate.door = Door::Open;
-        self.opened.notify_all();
-        gate.serving.replace(active)
+        let before = gate.serving.replace(active);
+        self.wake(gate);
+        before
     }
 
     /// Lets new calls wait, and gives the generation that served.
@@ -183,7 +216,7 @@ impl Slot {
         {
             self.place.store(Arc::as_ptr(serving).cast_mut(), Ordering::SeqCst);
             gate.door = Door::Open;
-            self.opened.notify_all();
+            self.wake(gate);
         }
     }
 
@@ -192,8 +225,23 @@ impl Slot {
         let mut gate = self.gate.lock();
         self.place.store(ptr::null_mut(), Ordering::SeqCst);
         gate.door = Door::Closed;
+        let before = gate.serving.take();
+        self.wake(gate);
+        before
+    }
+
+    /// Those who wait for the door. Wakers are code of others, which may come here again.
+    fn wake(&self, mut gate: MutexGuard<'_, Gate>) {
         self.opened.notify_all();
-        gate.serving.take()
+        let wakers = mem::take(&mut gate.wakers);
+        drop(gate);
+        for waker in wakers {
+            // One that panics is not to keep the others asleep, or its plugin in between.
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                log::error!("a waker panicked that waited for a plugin");
+                mem::forget(payload);
+            }
+        }
     }
 
     /// How many calls have waited since the last [`shut`](Self::shut).

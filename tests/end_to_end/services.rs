@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
-use std::task::{Context, Poll, Waker};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plugbay_fixture_contract::Speaker;
 use plugbay_loader::{Explain, Held, Host, HostBuilder, Pin, Service};
@@ -382,6 +383,96 @@ fn a_plugin_that_holds_another_one_is_waited_for() {
     bed.ask("hold", json!(true));
     bed.host.unload("asker").unwrap();
     bed.replace(3);
+}
+
+/// One thread that always has calls under way, as an executor's: no moment comes at which
+/// it holds nothing, unless those that begin wait for the new generation.
+#[test]
+fn an_executor_that_is_never_idle_lets_a_state_be_handed_over() {
+    let bed = Bed::with(|host| host.probation(Duration::ZERO).pause_limit(Duration::from_secs(30)));
+    let (speaker, over) = (bed.speaker.clone(), AtomicBool::new(false));
+    let call = || {
+        let speaker = &speaker;
+        Box::pin(async move {
+            let held = speaker.hold_async().await.unwrap();
+            let generation = held.generation();
+            assert_eq!(held.later(0, 20).await.unwrap(), generation);
+            held.count().unwrap()
+        })
+    };
+    thread::scope(|scope| {
+        let calls = scope.spawn(|| {
+            let (mut calls, mut running, mut last) = (0, Vec::new(), Instant::now());
+            while !over.load(Ordering::SeqCst) || !running.is_empty() {
+                // One begins in the middle of another one.
+                let next = last.elapsed() >= Duration::from_millis(5);
+                if next && running.len() < 16 && !over.load(Ordering::SeqCst) {
+                    running.push(call());
+                    last = Instant::now();
+                }
+                let mut context = Context::from_waker(Waker::noop());
+                running.retain_mut(|one| match one.as_mut().poll(&mut context) {
+                    Poll::Ready(_) => {
+                        calls += 1;
+                        false
+                    }
+                    Poll::Pending => true,
+                });
+                thread::yield_now();
+            }
+            calls
+        });
+        until(|| !bed.host.plugins()[0].generations[0].holders.is_empty());
+        (2..6).for_each(|number| bed.replace(number));
+        over.store(true, Ordering::SeqCst);
+        let calls: u64 = calls.join().unwrap();
+        assert_eq!(bed.speaker.enter().unwrap().count().unwrap(), calls + 1);
+    });
+}
+
+/// Wakes only when there is something to be had.
+#[test]
+fn who_awaits_a_handover_is_woken_at_its_end() {
+    let bed = Bed::with(|host| host.probation(Duration::ZERO).pause_limit(Duration::from_secs(30)));
+    let held = bed.speaker.hold().unwrap();
+    bed.put(version(2));
+    thread::scope(|scope| {
+        let reload = scope.spawn(|| reloaded(bed.host.reload(ID)));
+        // The door is shut when somebody has to wait.
+        let waits = loop {
+            let mut waits = Box::pin(bed.speaker.hold_async());
+            match waits.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(held) => drop(held),
+                Poll::Pending => break waits,
+            }
+        };
+        // One that is dropped is nobody's any more.
+        drop(waits);
+        let waits = scope.spawn(|| block_on(bed.speaker.hold_async()).unwrap().generation());
+        drop(held);
+        reload.join().unwrap();
+        assert_eq!(waits.join().unwrap(), 2);
+    });
+    bed.host.unload(ID).unwrap();
+    assert_eq!(block_on(bed.speaker.hold_async()).unwrap_err().code(), "PB0702");
+}
+
+/// On this thread, which sleeps until it is woken.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(outcome) => return outcome,
+            Poll::Pending => thread::park(),
+        }
+    }
 }
 
 /// It may be woken until the other plugin has dropped it.
