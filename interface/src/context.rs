@@ -90,12 +90,27 @@ impl Context {
         })
     }
 
-    /// All services that there are under a contract, the one that the host would choose
-    /// first.
+    /// The service under a contract that the host would choose: of the plugin with the
+    /// largest precedence, then by id. Never this plugin's own.
     ///
     /// # Errors
     ///
-    /// When the host is older than services.
+    /// When no plugin that serves offers the contract, or none in a form that can be
+    /// called; when `plugin.toml` does not say that it is needed; or when the host is
+    /// older than services.
+    pub fn best_service<C: Contract + ?Sized>(&self) -> Result<Service<C>, Error> {
+        link::find(&self.inner.host, "", false)?.pop().ok_or_else(|| {
+            Error::new(code::NOT_FOUND, format!("no plugin that serves offers {}", C::ID))
+        })
+    }
+
+    /// All services that there are under a contract, the one that the host would choose
+    /// first. Its `[[needs]]` in `plugin.toml` says `many = true`.
+    ///
+    /// # Errors
+    ///
+    /// When `plugin.toml` does not say that they are needed, or when the host is older
+    /// than services.
     pub fn services<C: Contract + ?Sized>(&self) -> Result<Vec<Service<C>>, Error> {
         link::find(&self.inner.host, "", true)
     }

@@ -157,6 +157,16 @@ pub enum Notice {
         /// Where the worker program was looked for.
         worker: PathBuf,
     },
+    /// A plugin serves that calls others by a contract, which none of them offers, and
+    /// that does not say that it also runs without.
+    Unmet {
+        /// The plugin.
+        plugin: PluginId,
+        /// The contract, and the earliest version that will do.
+        contract: String,
+        /// What there is that does not do, and why.
+        instead: Vec<String>,
+    },
 }
 
 impl fmt::Display for Notice {
@@ -168,6 +178,10 @@ impl fmt::Display for Notice {
                  worker program at {}",
                 printable(worker)
             ),
+            Self::Unmet { plugin, contract, instead } => {
+                write!(f, "{plugin} needs {contract}, which no other plugin that serves offers")?;
+                instead.iter().try_for_each(|one| write!(f, "; {one}"))
+            }
         }
     }
 }

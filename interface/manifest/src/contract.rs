@@ -163,10 +163,11 @@ pub struct Need {
     pub id: ContractId,
     /// The earliest version that will do; so will later ones with the same first number.
     pub version: ContractVersion,
-    /// Whether the plugin also runs without.
+    /// Whether the plugin also runs without; where not, and nobody offers it, the host
+    /// says so.
     #[serde(default)]
     pub optional: bool,
-    /// Whether it wants all that there are, and not the best one.
+    /// Whether it may call all that there are, and not only the best one or one by name.
     #[serde(default)]
     pub many: bool,
 }

@@ -22,6 +22,7 @@ use crate::report::{
     Loadable, Notice, Phase, PluginState, PluginStatus, Progress, Refusal, StartReport,
 };
 use crate::resolve::{HostFacts, Resolved, resolve};
+use crate::service::unmet;
 use crate::unload::{UnloadError, Unloaded};
 use crate::verify::{Verified, says_to_be, verify};
 
@@ -93,6 +94,8 @@ impl Inner {
         if self.prober.went_without() {
             report.notices.push(Notice::Unprobed { worker: self.options.worker.clone() });
         }
+        drop(known);
+        report.notices.extend(unmet(&self.manifests()));
         report
     }
 

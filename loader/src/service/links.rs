@@ -64,6 +64,17 @@ pub(crate) fn find(
             ),
         ));
     };
+    if wanted.many && !need.many {
+        let contract = &description.id;
+        return Err(fault(
+            "undeclared",
+            format!(
+                "{} calls all that offer {contract}, and does not say so: write many = true into \
+                 that [[needs]] of its plugin.toml, or ask for the best one",
+                asking.id
+            ),
+        ));
+    }
     let wish = Wish {
         contract: description.id.clone(),
         major: description.major,
