@@ -9,7 +9,7 @@ use arrow_schema::ArrowError;
 use plugbay_interface::Error;
 use plugbay_interface::serde_json::{self, Value, json};
 
-use super::Batch;
+use super::{Batch, DEEPEST};
 
 /// The column of rows that are no objects.
 const VALUE: &str = "value";
@@ -24,8 +24,13 @@ impl Batch {
     ///
     /// # Errors
     ///
-    /// `rows`, when the values of one name fit no type: lists here and texts there.
+    /// `rows`, when the values of one name fit no type: lists here and texts there; and
+    /// when they have more than 64 levels.
     pub fn from_rows(mut rows: Vec<Value>) -> Result<Self, Error> {
+        if rows.iter().any(is_too_deep) {
+            let message = format!("the rows have more than {DEEPEST} levels");
+            return Err(Error::new("rows", message));
+        }
         if !rows.iter().all(Value::is_object) {
             for row in &mut rows {
                 *row = json!({ VALUE: row.take() });
@@ -83,4 +88,21 @@ impl Batch {
         writer.finish()?;
         Ok(writer.into_inner())
     }
+}
+
+fn is_too_deep(row: &Value) -> bool {
+    let mut left = vec![(row, 0)];
+    while let Some((value, depth)) = left.pop() {
+        let parts: &mut dyn Iterator<Item = &Value> = match value {
+            Value::Array(items) => &mut items.iter(),
+            Value::Object(members) => &mut members.values(),
+            _ => continue,
+        };
+        if depth == DEEPEST {
+            return true;
+        }
+        let lists = parts.filter(|part| part.is_array() || part.is_object());
+        left.extend(lists.map(|part| (part, depth + 1)));
+    }
+    false
 }
