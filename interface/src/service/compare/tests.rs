@@ -182,3 +182,18 @@ fn a_type_may_have_the_name_of_one_that_everybody_knows() {
     let said = behind.serves(&before).unwrap_err().to_string();
     assert!(said.contains("the argument `text` is `String#2` there and `String` here"), "{said}");
 }
+
+/// Both sides may be what a library has written.
+#[test]
+fn types_inside_of_each_other_without_end_are_refused() {
+    let mut deep = of::<dyn first::Pair>();
+    let mut last = deep.types["Head"].clone();
+    for at in 0..100_000 {
+        let name = |at| format!("T{at}");
+        last.shape = crate::crossing::Shape::Boxed { of: name(at + 1) };
+        deep.types.insert(name(at), last.clone());
+    }
+    deep.methods[0].result = "T0".into();
+    let said = deep.serves(&deep).unwrap_err().to_string();
+    assert!(said.contains("is inside of more than 256 types"), "{said}");
+}
