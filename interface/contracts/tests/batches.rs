@@ -154,6 +154,18 @@ proptest! {
     }
 }
 
+/// A row of JSON would have the last of the values, and nobody would know.
+#[test]
+fn columns_of_one_name_are_no_rows() {
+    let number = |number: i64| -> ArrayRef { Arc::new(Int64Array::from(vec![number])) };
+    let batch = of(vec![("a", number(1)), ("b", number(2)), ("a", number(3))]);
+    assert_eq!(crossed(batch.clone()), batch);
+    for error in [batch.to_rows().unwrap_err(), batch.to_json_lines().unwrap_err()] {
+        assert_eq!(error.code(), "columns");
+        assert!(error.to_string().contains("two columns are called `a`"), "{error}");
+    }
+}
+
 /// Whatever reads or frees nested columns calls itself for each level: from a certain
 /// depth on, that would be the end of the process.
 #[test]

@@ -1,5 +1,6 @@
 //! Batches as rows of JSON, for people and for what works on JSON.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow_array::{RecordBatch, RecordBatchOptions};
@@ -59,7 +60,7 @@ impl Batch {
     ///
     /// # Errors
     ///
-    /// When a column has a type that JSON cannot show.
+    /// When a column has a type that JSON cannot show; `columns`, when two have one name.
     pub fn to_rows(&self) -> Result<Vec<Value>, Error> {
         if self.num_columns() == 0 {
             return Ok(vec![json!({}); self.num_rows()]);
@@ -83,6 +84,16 @@ impl Batch {
     }
 
     fn written<F: JsonFormat>(&self) -> Result<Vec<u8>, Error> {
+        let schema = self.schema_ref();
+        let mut seen = HashSet::new();
+        if let Some(twice) = schema.fields().iter().find(|field| !seen.insert(field.name())) {
+            let message = format!(
+                "two columns are called `{}`, and a row has each name once: rename one, for \
+                 example with AS",
+                twice.name().escape_debug()
+            );
+            return Err(Error::new("columns", message));
+        }
         let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, F>(Vec::new());
         writer.write(self)?;
         writer.finish()?;
