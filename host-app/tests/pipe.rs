@@ -41,6 +41,13 @@ fn rows_go_from_a_source_through_processors_and_renderers() {
     let select = "jq:select(.age > 18) | .name";
     let said = home.say(&["pipe", "-t", &table(&home), "sql:SELECT * FROM people", select, "jq:."]);
     assert_eq!(said.ok().stdout, "{\"value\":\"Ann\"}\n");
+    // A filter leaves nothing of a batch, or nothing in a column: then there is no text.
+    let nobody = ["sql:SELECT * FROM people", "jq:select(.age > 99)", "markdown:note"];
+    let said = home.say(&[&["pipe", "-t", &table(&home)], &nobody[..]].concat()).ok();
+    assert_eq!((said.stdout.as_str(), said.stderr.as_str()), ("", ""));
+    let nothing = ["sql:SELECT * FROM people", "jq:{note: null}", "markdown:note"];
+    let said = home.say(&[&["pipe", "-t", &table(&home)], &nothing[..]].concat()).ok();
+    assert_eq!(said.stdout, "{\"note\":null}\n{\"note\":null}\n");
     // Without an end, and larger than memory.
     let endless =
         "sql:WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";

@@ -101,6 +101,8 @@ fn an_argument_that_cannot_cross() {
     mistake("s: Options", "s: Vec<«Self>", "`Self` is another type on each side");
     mistake("&[u8]", "&[«String]", "only slices of what crosses as itself can be lent");
     mistake("options: Options", "«_: Options", "an argument of a contract has a name");
+    mistake("options: Options", "«_text: Options", "there is another argument `text`");
+    mistake("text: &str", "text: &«'static str", "leave the lifetime out");
 }
 
 #[test]

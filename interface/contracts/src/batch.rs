@@ -8,6 +8,10 @@ use std::ops::Deref;
 
 use arrow_array::RecordBatch;
 
+/// How many levels rows and columns have at most: all that reads, writes and frees them
+/// calls itself for each, on stacks of 2 MiB.
+const DEEPEST: usize = 64;
+
 /// A record batch that crosses without a copy: rows of columns, in Arrow's memory layout.
 ///
 /// It derefs to a [`RecordBatch`] and is made of one. The values stay the memory of the

@@ -153,3 +153,37 @@ proptest! {
         }
     }
 }
+
+/// A row of JSON would have the last of the values, and nobody would know.
+#[test]
+fn columns_of_one_name_are_no_rows() {
+    let number = |number: i64| -> ArrayRef { Arc::new(Int64Array::from(vec![number])) };
+    let batch = of(vec![("a", number(1)), ("b", number(2)), ("a", number(3))]);
+    assert_eq!(crossed(batch.clone()), batch);
+    for error in [batch.to_rows().unwrap_err(), batch.to_json_lines().unwrap_err()] {
+        assert_eq!(error.code(), "columns");
+        assert!(error.to_string().contains("two columns are called `a`"), "{error}");
+    }
+}
+
+/// Whatever reads or frees nested columns calls itself for each level: from a certain
+/// depth on, that would be the end of the process.
+#[test]
+fn what_is_too_deep_is_an_error() {
+    let nested = |levels| (0..levels).fold(json!(1), |value, _| json!([{ "a": value }]));
+    let rows = |levels| Batch::from_rows(vec![json!({ "a": nested(levels) })]);
+    let batch = crossed(rows(30).unwrap());
+    assert_eq!(batch.to_rows().unwrap(), [json!({ "a": nested(30) })]);
+    for levels in [32, 60] {
+        let error = rows(levels).unwrap_err();
+        assert_eq!((error.code(), error.to_string().contains("64 levels")), ("rows", true));
+    }
+    let mut array: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    for _ in 0..100 {
+        let field = Arc::new(Field::new("in", array.data_type().clone(), true));
+        array = Arc::new(StructArray::from(vec![(field, array)]));
+    }
+    let deep = of(vec![("deep", array)]).into_abi().unwrap();
+    let error = Batch::from_abi(deep).unwrap_err();
+    assert!(error.to_string().contains("64 levels"), "{error}");
+}

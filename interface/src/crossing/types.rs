@@ -98,6 +98,13 @@ pub struct Variant {
     pub fields: Vec<Field>,
 }
 
+/// The types that are known by their names alone, as they are described nowhere. No other
+/// has one of these: two `String`s in one contract could not be told apart.
+const BY_NAME: [&str; 18] = [
+    "bool", "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize",
+    "f32", "f64", "char", "str", "String",
+];
+
 /// The types of one description, while they are collected.
 #[derive(Debug, Default)]
 pub struct Types {
@@ -134,7 +141,8 @@ impl Types {
         if let Some(known) = self.names.get(&key) {
             return known.clone();
         }
-        let taken = self.names.keys().filter(|(other, _)| other == name).count();
+        let taken = self.names.keys().filter(|(other, _)| other == name).count()
+            + usize::from(BY_NAME.contains(&name));
         let own = if taken == 0 { name.to_owned() } else { format!("{name}#{}", taken + 1) };
         self.names.insert(key, own.clone());
         let shape = shape(self);

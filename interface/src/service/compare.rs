@@ -126,7 +126,7 @@ impl Description {
                     found.name, expected.name
                 )));
             }
-            Comparison { there: self, here: caller, seen: BTreeSet::new() }
+            Comparison { there: self, here: caller, seen: BTreeSet::new(), deep: 0 }
                 .methods(found, expected)
                 .map_err(|difference| Mismatch::Method {
                     contract: self.id.clone(),
@@ -178,7 +178,13 @@ struct Comparison<'a> {
     here: &'a Description,
     /// Types that were compared, or are being compared: they may contain themselves.
     seen: BTreeSet<String>,
+    /// How many of those one is inside of now.
+    deep: usize,
 }
+
+/// More types inside of each other are not compared: both descriptions may be a
+/// library's, which says what it likes.
+const DEEPEST: usize = 256;
 
 impl Comparison<'_> {
     fn methods(&mut self, there: &MethodDescription, here: &MethodDescription) -> Difference {
@@ -215,7 +221,16 @@ impl Comparison<'_> {
         if !self.seen.insert(here.to_owned()) {
             return Ok(());
         }
-        let name = here;
+        if self.deep == DEEPEST {
+            return Err(format!("`{here}` is inside of more than {DEEPEST} types"));
+        }
+        self.deep += 1;
+        let same = self.known_types(place, here);
+        self.deep -= 1;
+        same
+    }
+
+    fn known_types(&mut self, place: &str, name: &str) -> Difference {
         match (self.there.types.get(name), self.here.types.get(name)) {
             // Numbers and texts are the same everywhere; slices are of their type.
             (None, None) => match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {

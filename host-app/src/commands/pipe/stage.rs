@@ -151,6 +151,8 @@ impl Step<'_> {
                     service.call(|service| service.process(text, batch)).map_err(gone)?;
                 processed.map_err(|error| failed(plugin, &error))
             }
+            // Without rows, a processor may not know which columns there would be.
+            With::Renderer(_) if batch.num_rows() == 0 => Ok(batch),
             With::Renderer(service) => {
                 let column = texts(plugin, text, &batch)?;
                 let entered = service.enter().map_err(gone)?;
@@ -178,6 +180,10 @@ fn texts(plugin: &str, column: &str, batch: &RecordBatch) -> Result<StringArray,
     let shown = one_line(column);
     let found = batch.column_by_name(column);
     let found = found.ok_or_else(|| wrong(format!("there is no column `{shown}` to render")))?;
+    if found.data_type().is_null() {
+        // In all of these rows.
+        return Ok(StringArray::new_null(found.len()));
+    }
     let texts = found.as_any().downcast_ref::<StringArray>();
     texts.cloned().ok_or_else(|| {
         wrong(format!("the column `{shown}` is {} and no text to render", found.data_type()))

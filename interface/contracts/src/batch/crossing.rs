@@ -9,7 +9,7 @@ use arrow_schema::Schema;
 use plugbay_interface::crossing::{Crossing, Keep, Shape, Types};
 use plugbay_interface::{Error, code};
 
-use super::Batch;
+use super::{Batch, DEEPEST};
 
 /// What crosses. The two structs are laid out as Arrow's specification says, whatever
 /// crate or language has made them.
@@ -81,6 +81,9 @@ unsafe impl Crossing for Batch {
         let wrong =
             |what: &str| Error::new(code::CROSSING, format!("what came is no batch: {what}"));
         keep_until_released(&mut array, keep);
+        if is_too_deep(&schema) {
+            return Err(wrong(&format!("columns with more than {DEEPEST} levels")));
+        }
         let rows = array.len();
         let columns = Schema::try_from(&schema)?;
         // SAFETY: that the two are valid is the promise of the library that was called
@@ -99,6 +102,18 @@ unsafe impl Crossing for Batch {
         let format = "arrow-c-data".to_owned();
         types.add::<BatchAbi>("RecordBatch", |_| Shape::Encoded { format })
     }
+}
+
+/// A column has one level, and one more for each type that is inside of another one.
+fn is_too_deep(schema: &FFI_ArrowSchema) -> bool {
+    let mut left = vec![(schema, 0)];
+    while let Some((of, depth)) = left.pop() {
+        if depth > DEEPEST {
+            return true;
+        }
+        left.extend(of.children().chain(of.dictionary()).map(|part| (part, depth + 1)));
+    }
+    false
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Batches as rows of JSON, for people and for what works on JSON.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow_array::{RecordBatch, RecordBatchOptions};
@@ -9,7 +10,7 @@ use arrow_schema::ArrowError;
 use plugbay_interface::Error;
 use plugbay_interface::serde_json::{self, Value, json};
 
-use super::Batch;
+use super::{Batch, DEEPEST};
 
 /// The column of rows that are no objects.
 const VALUE: &str = "value";
@@ -24,8 +25,13 @@ impl Batch {
     ///
     /// # Errors
     ///
-    /// `rows`, when the values of one name fit no type: lists here and texts there.
+    /// `rows`, when the values of one name fit no type: lists here and texts there; and
+    /// when they have more than 64 levels.
     pub fn from_rows(mut rows: Vec<Value>) -> Result<Self, Error> {
+        if rows.iter().any(is_too_deep) {
+            let message = format!("the rows have more than {DEEPEST} levels");
+            return Err(Error::new("rows", message));
+        }
         if !rows.iter().all(Value::is_object) {
             for row in &mut rows {
                 *row = json!({ VALUE: row.take() });
@@ -54,7 +60,7 @@ impl Batch {
     ///
     /// # Errors
     ///
-    /// When a column has a type that JSON cannot show.
+    /// When a column has a type that JSON cannot show; `columns`, when two have one name.
     pub fn to_rows(&self) -> Result<Vec<Value>, Error> {
         if self.num_columns() == 0 {
             return Ok(vec![json!({}); self.num_rows()]);
@@ -78,9 +84,36 @@ impl Batch {
     }
 
     fn written<F: JsonFormat>(&self) -> Result<Vec<u8>, Error> {
+        let schema = self.schema_ref();
+        let mut seen = HashSet::new();
+        if let Some(twice) = schema.fields().iter().find(|field| !seen.insert(field.name())) {
+            let message = format!(
+                "two columns are called `{}`, and a row has each name once: rename one, for \
+                 example with AS",
+                twice.name().escape_debug()
+            );
+            return Err(Error::new("columns", message));
+        }
         let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, F>(Vec::new());
         writer.write(self)?;
         writer.finish()?;
         Ok(writer.into_inner())
     }
+}
+
+fn is_too_deep(row: &Value) -> bool {
+    let mut left = vec![(row, 0)];
+    while let Some((value, depth)) = left.pop() {
+        let parts: &mut dyn Iterator<Item = &Value> = match value {
+            Value::Array(items) => &mut items.iter(),
+            Value::Object(members) => &mut members.values(),
+            _ => continue,
+        };
+        if depth == DEEPEST {
+            return true;
+        }
+        let lists = parts.filter(|part| part.is_array() || part.is_object());
+        left.extend(lists.map(|part| (part, depth + 1)));
+    }
+    false
 }

@@ -126,9 +126,7 @@ fn read_method(member: TraitItem, version: ContractVersion) -> Result<Method> {
     }
     let TraitItemFn { sig, default, .. } = member;
     let arguments: Vec<_> = sig.inputs.into_iter().filter_map(read_argument).collect();
-    for argument in &arguments {
-        rules::of_argument(argument)?;
-    }
+    rules::of_arguments(&arguments)?;
     let ReturnType::Type(_, result) = sig.output else {
         return Err(Error::new(
             sig.ident.span(),

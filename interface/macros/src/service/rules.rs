@@ -100,7 +100,7 @@ pub(super) fn of_attribute(attribute: &Attribute) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn of_argument(argument: &MethodArgument) -> Result<()> {
+fn of_argument(argument: &MethodArgument) -> Result<()> {
     if argument.word().is_empty() {
         return Err(Error::new_spanned(
             &argument.pattern,
@@ -113,11 +113,33 @@ pub(super) fn of_argument(argument: &MethodArgument) -> Result<()> {
     of_type(&argument.of)
 }
 
+/// That each can be given by its name.
+pub(super) fn of_arguments(arguments: &[MethodArgument]) -> Result<()> {
+    for (at, argument) in arguments.iter().enumerate() {
+        of_argument(argument)?;
+        let word = argument.word();
+        if arguments[..at].iter().any(|other| other.word() == word) {
+            let message = format!(
+                "there is another argument `{word}`: by name, they are the same with and without \
+                 an underscore"
+            );
+            return Err(Error::new_spanned(&argument.pattern, message));
+        }
+    }
+    Ok(())
+}
+
 fn of_reference(reference: &TypeReference) -> Result<()> {
     if reference.mutability.is_some() {
         return Err(Error::new_spanned(
             reference,
             "nothing is lent to be changed: give it by value, and return what became of it",
+        ));
+    }
+    if let Some(lifetime) = reference.lifetime.as_ref().filter(|one| one.ident != "_") {
+        return Err(Error::new_spanned(
+            lifetime,
+            "what is lent is lent for the call: leave the lifetime out",
         ));
     }
     let lent = match &*reference.elem {

@@ -165,3 +165,35 @@ fn a_description_that_contradicts_itself_is_refused() {
     hostile.types.get_mut("Head").unwrap().size += 8;
     assert!(difference(&hostile).contains("bytes in steps of"));
 }
+
+/// Two types of one name that change places.
+#[test]
+fn a_type_may_have_the_name_of_one_that_everybody_knows() {
+    contract!(before, "1.0", { use std::string::String as Text; #[shared] pub struct String { wide: (u64, u64) } } {
+        fn text(&self, text: Text) -> Result<(), Error>;
+        fn own(&self, own: String) -> Result<(), Error>;
+    });
+    contract!(behind, "1.0", { use std::string::String as Text; #[shared] pub struct String { wide: (u64, u64) } } {
+        fn text(&self, text: String) -> Result<(), Error>;
+        fn own(&self, own: Text) -> Result<(), Error>;
+    });
+    let (before, behind) = (of::<dyn before::Pair>(), of::<dyn behind::Pair>());
+    assert!(before.serves(&before).is_ok());
+    let said = behind.serves(&before).unwrap_err().to_string();
+    assert!(said.contains("the argument `text` is `String#2` there and `String` here"), "{said}");
+}
+
+/// Both sides may be what a library has written.
+#[test]
+fn types_inside_of_each_other_without_end_are_refused() {
+    let mut deep = of::<dyn first::Pair>();
+    let mut last = deep.types["Head"].clone();
+    for at in 0..100_000 {
+        let name = |at| format!("T{at}");
+        last.shape = crate::crossing::Shape::Boxed { of: name(at + 1) };
+        deep.types.insert(name(at), last.clone());
+    }
+    deep.methods[0].result = "T0".into();
+    let said = deep.serves(&deep).unwrap_err().to_string();
+    assert!(said.contains("is inside of more than 256 types"), "{said}");
+}
