@@ -60,6 +60,8 @@ fn contracts_are_listed_and_their_methods_called_by_name() {
     assert_eq!(home.json(&["services", "test.none"])["contracts"], json!([]));
     let said = home.say(&["call", "speaker:test.speaker:add", "--arg", "number:=41"]).ok();
     assert_eq!(said.stdout, "42\n");
+    let said = home.say(&["call", "speaker:test.speaker:add", "{}"]).failed(2, "PB0704");
+    assert!(said.stderr.contains("by name: fn add(number: u64) -> u64"), "{}", said.stderr);
     let said = home.say(&["call", "speaker:test.speaker:sing"]).failed(4, "PB0703");
     assert!(said.stderr.contains("test.speaker:twice"), "{}", said.stderr);
 }

@@ -10,6 +10,7 @@
 //! library could be unmapped while a thread is still in them.
 
 use std::fmt;
+use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use abi_stable::StableAbi;
@@ -62,11 +63,28 @@ impl Keep {
 
     /// # Safety
     ///
-    /// The count is a static of a library that is mapped now.
+    /// The count is a static of a library that is mapped now, or null.
     pub(crate) unsafe fn one_more(count: *const AtomicUsize) -> Self {
         let keep = Self(count);
-        keep.count().fetch_add(1, Ordering::Relaxed);
+        if let Some(count) = keep.count() {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
         keep
+    }
+
+    /// The same, of another library; none of this one, which need not keep itself for what
+    /// is its own, and could not be closed if it did.
+    pub fn unless_own(self) -> Option<Self> {
+        if ptr::eq(self.0, &raw const BUFFERS) { None } else { Some(self) }
+    }
+
+    /// For what is this library's own.
+    pub(crate) fn nothing() -> Self {
+        Self(ptr::null())
+    }
+
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.0.is_null()
     }
 
     /// The count for wakers, whose keeps have no place of their own.
@@ -83,16 +101,16 @@ impl Keep {
         Self(count)
     }
 
-    fn count(&self) -> &AtomicUsize {
+    fn count(&self) -> Option<&AtomicUsize> {
         // SAFETY: a static of a library that is mapped as long as the count is not 0,
-        // of which this is one (`one_more` begins while it is mapped).
-        unsafe { &*self.0 }
+        // of which this is one (`one_more` begins while it is mapped); or null.
+        unsafe { self.0.as_ref() }
     }
 }
 
 impl Clone for Keep {
     fn clone(&self) -> Self {
-        // SAFETY: this one keeps it mapped.
+        // SAFETY: this one keeps it mapped, or is of no library.
         unsafe { Self::one_more(self.0) }
     }
 }
@@ -101,7 +119,9 @@ impl Drop for Keep {
     #[inline]
     fn drop(&mut self) {
         // The library may be gone from here on.
-        self.count().fetch_sub(1, Ordering::Release);
+        if let Some(count) = self.count() {
+            count.fetch_sub(1, Ordering::Release);
+        }
     }
 }
 

@@ -61,6 +61,8 @@ pub enum CallError {
         command: String,
         /// Which member is wrong and why.
         failure: Box<Failure>,
+        /// The method, where it is one of a contract: as it would stand in the trait.
+        method: Option<Box<str>>,
     },
     /// The command returned an error.
     #[error("`{plugin}:{command}` failed: {failure}")]
@@ -145,6 +147,9 @@ impl Explain for CallError {
             Self::Stopped(error) => error.hint(),
             Self::UnknownCommand { known, .. } if known.is_empty() => "it has no commands".into(),
             Self::UnknownCommand { known, .. } => format!("it has: {}", known.join(", ")),
+            Self::Arguments { method: Some(method), .. } => {
+                format!("give an object with its arguments by name: {method}")
+            }
             Self::Arguments { plugin, command, .. } => {
                 format!("see the schema of its arguments: host-app inspect {plugin} ({command})")
             }
@@ -214,7 +219,10 @@ fn run(
                 FaultKind::UNKNOWN_COMMAND => {
                     CallError::UnknownCommand { plugin, command, known: known(active) }
                 }
-                FaultKind::ARGUMENTS => CallError::Arguments { plugin, command, failure },
+                FaultKind::ARGUMENTS => {
+                    let method = active.offers.method(&command);
+                    CallError::Arguments { plugin, command, failure, method }
+                }
                 _ => CallError::Failed { plugin, command, failure },
             })
         }

@@ -14,7 +14,7 @@ use plugbay_interface::abi::abi_stable::std_types::{RResult, RStr, RString};
 use plugbay_interface::abi::{Fault, InstanceBox, Offer};
 use plugbay_interface::service::{Description, MethodDescription};
 
-use crate::error::Failure;
+use crate::error::{Failure, shown_word};
 
 /// How many contracts of one plugin are found without a lock.
 const QUICK: usize = 8;
@@ -148,6 +148,14 @@ impl Offers {
             None => drop(self.more.write().insert(number, provided)),
         }
         Ok(provided)
+    }
+
+    /// The method behind `CONTRACT:METHOD`, as it would stand in the trait.
+    pub(crate) fn method(&self, name: &str) -> Option<Box<str>> {
+        let (contract, method) = name.split_once(':')?;
+        let description = self.newest(contract)?.description().ok()?;
+        let found = description.methods.iter().find(|one| one.name == method)?;
+        Some(shown_word(&found.to_string()).into())
     }
 
     /// Looks for what is wanted. Runs code of the plugin, as above.

@@ -95,6 +95,21 @@ fn a_buffer_that_comes_home_is_the_plugins_own_to_drop() {
     assert_eq!(mapped_below(&folder.beside("cache")), 0);
 }
 
+/// On a thread that does not end: a library is not kept by what is its own.
+#[test]
+fn a_library_does_not_keep_itself() {
+    let folder = Folder::new();
+    let (host, speaker) = start(&folder);
+    let entered = speaker.enter().unwrap();
+    entered.keep_here(entered.bytes(10).unwrap()).unwrap();
+    let dropped = Arc::new(AtomicBool::new(false));
+    entered.keep_here(Buffer::from_owner(Watched(vec![1], dropped.clone()))).unwrap();
+    drop(entered);
+    assert_eq!(host.unload("speaker").unwrap().pinned, None);
+    assert!(dropped.load(Ordering::SeqCst));
+    assert_eq!(mapped_below(&folder.beside("cache")), 0);
+}
+
 #[test]
 fn buffers_and_streams_can_be_given_and_read_by_name() {
     let folder = Folder::new();

@@ -1,6 +1,7 @@
 //! Memory that crosses without a copy.
 
 use std::fmt;
+use std::mem;
 use std::ops::Deref;
 use std::slice;
 use std::sync::Arc;
@@ -19,9 +20,8 @@ use crate::kept::Keep;
 /// however many there are: a file's bytes, an image, an embedding.
 ///
 /// It derefs to a slice, cannot be changed, and is cheap to clone. The memory stays that
-/// of the library which made it. So as long as any clone is there, a retired generation
-/// of that library stays mapped, and the host says so
-/// (`Pin::Buffers`); what is to be kept for long is better copied, with `to_vec`.
+/// of the library which made it. So as long as another one has any clone of it, a retired
+/// generation of that library stays mapped, and the host says so (`Pin::Buffers`); what is to be kept for long is better copied, with `to_vec`.
 pub struct Buffer<T = u8> {
     raw: BufferAbi<T>,
 }
@@ -41,8 +41,16 @@ pub struct BufferAbi<T> {
     share: unsafe extern "C" fn(owner: *const ()),
     /// Frees the memory, if this was the last one.
     release: unsafe extern "C" fn(owner: *const ()),
-    /// Dropped last.
+    /// Dropped last. Nothing as long as it has not left its library, or has come home.
     keep: Keep,
+}
+
+impl<T> BufferAbi<T> {
+    fn received(mut self) -> Self {
+        let keep = mem::replace(&mut self.keep, Keep::nothing());
+        self.keep = keep.unless_own().unwrap_or_else(Keep::nothing);
+        self
+    }
 }
 
 impl<T: Crossing + Sync> Buffer<T> {
@@ -62,7 +70,7 @@ impl<T: Crossing + Sync> Buffer<T> {
             owner: Arc::into_raw(owner).cast(),
             share: share::<O>,
             release: release::<O>,
-            keep: Keep::buffer(),
+            keep: Keep::nothing(),
         };
         Self { raw }
     }
@@ -175,14 +183,17 @@ unsafe impl<T: Crossing + Sync> Crossing for Buffer<T> {
     const SAME: bool = false;
 
     #[inline]
-    fn into_abi(self) -> Result<Self::Abi, Error> {
+    fn into_abi(mut self) -> Result<Self::Abi, Error> {
+        if self.raw.keep.is_nothing() {
+            self.raw.keep = Keep::buffer();
+        }
         Ok(self.raw)
     }
 
     #[inline]
     fn from_abi(raw: Self::Abi) -> Result<Self, Error> {
         const { assert_lent::<T>() };
-        Ok(Self { raw })
+        Ok(Self { raw: raw.received() })
     }
 
     fn describe(types: &mut Types) -> String {

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 
 use abi_stable::StableAbi;
 use abi_stable::std_types::ROption;
@@ -41,7 +41,7 @@ pub struct StreamAbi<T: Crossing> {
     /// Writes an `Answer<Option<T>>` to the place.
     next: unsafe extern "C" fn(state: *mut (), place: *mut ()),
     drop: unsafe extern "C" fn(state: *mut ()),
-    /// Dropped last.
+    /// Dropped last. Nothing as long as it has not left its library, or has come home.
     keep: Keep,
     #[sabi(unsafe_opaque_field)] // it has no size
     gives: Gives<T>,
@@ -68,7 +68,7 @@ impl<T: Crossing> Stream<T> {
             state: Box::into_raw(items).cast(),
             next: next::<T, I::IntoIter>,
             drop: end::<I::IntoIter>,
-            keep: Keep::buffer(),
+            keep: Keep::nothing(),
             gives: PhantomData,
         };
         Self { raw: Cell::new(Some(raw)) }
@@ -169,13 +169,20 @@ unsafe impl<T: Crossing> Crossing for Stream<T> {
 
     fn into_abi(self) -> Result<Self::Abi, Error> {
         match self.raw.take() {
-            Some(raw) => Ok(raw),
+            Some(mut raw) => {
+                if raw.keep.is_nothing() {
+                    raw.keep = Keep::buffer();
+                }
+                Ok(raw)
+            }
             // One that has ended crosses as one that ends at once.
             None => Self::new(std::iter::empty()).into_abi(),
         }
     }
 
-    fn from_abi(raw: Self::Abi) -> Result<Self, Error> {
+    fn from_abi(mut raw: Self::Abi) -> Result<Self, Error> {
+        let keep = mem::replace(&mut raw.keep, Keep::nothing());
+        raw.keep = keep.unless_own().unwrap_or_else(Keep::nothing);
         Ok(Self { raw: Cell::new(Some(raw)) })
     }
 

@@ -50,7 +50,10 @@ impl<C: Contract + ?Sized> Service<C> {
     /// As [`enter`](Self::enter), for asynchronous calls and for other threads: what is
     /// held may be kept and sent. Dearer; and as long as it is held, the earlier
     /// generation stays in memory after a reload of the other plugin, or, if that has
-    /// state, is not replaced.
+    /// state, is not replaced; and the other plugin cannot end. Two plugins that keep what
+    /// they hold of each other, or one that keeps what it holds of itself, cannot end at
+    /// all: when they are unloaded, or the host is stopped, that is given up after the
+    /// host's drain limit. Kept for long is better the service, and held for a call.
     ///
     /// # Errors
     ///

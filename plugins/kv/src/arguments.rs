@@ -85,19 +85,27 @@ impl Deref for Name {
 /// When something that stays for `seconds` disappears; never, for `None`.
 pub fn time_to_live(seconds: Option<f64>, now: Instant) -> Result<Option<Instant>, Error> {
     let Some(seconds) = seconds else { return Ok(None) };
-    let expires = (seconds > 0.0 && seconds <= LONGEST_TIME_TO_LIVE)
-        .then(|| Duration::try_from_secs_f64(seconds).ok())
-        .flatten()
-        .and_then(|duration| now.checked_add(duration));
-    match expires {
-        Some(expires) => Ok(Some(expires)),
-        None => Err(Error::new(
-            "arguments",
-            format!(
-                "`ttl_seconds` is more than 0 and at most {LONGEST_TIME_TO_LIVE}, not {seconds}"
-            ),
-        )),
+    expiry(seconds, now).map(Some).ok_or_else(|| wrong_time("ttl_seconds", seconds))
+}
+
+/// When something that stays for `time` disappears.
+pub fn expiry_after(time: Duration, now: Instant) -> Result<Instant, Error> {
+    let seconds = time.as_secs_f64();
+    expiry(seconds, now).ok_or_else(|| wrong_time("expires", seconds))
+}
+
+fn expiry(seconds: f64, now: Instant) -> Option<Instant> {
+    if !(seconds > 0.0 && seconds <= LONGEST_TIME_TO_LIVE) {
+        return None;
     }
+    now.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
+}
+
+fn wrong_time(name: &str, seconds: f64) -> Error {
+    let message = format!(
+        "`{name}` is more than 0 and at most {LONGEST_TIME_TO_LIVE} seconds, not {seconds}"
+    );
+    Error::new("arguments", message)
 }
 
 fn one() -> i64 {

@@ -4,7 +4,7 @@ use plugbay_contracts::{self as contracts, Keys};
 use plugbay_interface::prelude::*;
 
 use crate::KeyValue;
-use crate::arguments::{MOST_KEYS, checked_key, time_to_live};
+use crate::arguments::{MOST_KEYS, checked_key, expiry_after};
 
 #[service]
 impl contracts::KeyValue for KeyValue {
@@ -14,7 +14,7 @@ impl contracts::KeyValue for KeyValue {
 
     fn set(&self, key: &str, value: Value, expires: Option<Duration>) -> Result<bool, Error> {
         let now = Instant::now();
-        let expires = time_to_live(expires.map(|expires| expires.as_secs_f64()), now)?;
+        let expires = expires.map(|expires| expiry_after(expires, now)).transpose()?;
         let key = checked_key(key.to_owned())?;
         // Dropped when the lock is open again, as in the command.
         let before = self.current(now)?.set(key, value, expires)?;

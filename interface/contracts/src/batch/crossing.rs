@@ -80,7 +80,9 @@ unsafe impl Crossing for Batch {
     fn from_abi(BatchAbi { mut array, schema, keep }: BatchAbi) -> Result<Self, Error> {
         let wrong =
             |what: &str| Error::new(code::CROSSING, format!("what came is no batch: {what}"));
-        keep_until_released(&mut array, keep);
+        if let Some(keep) = keep.unless_own() {
+            keep_until_released(&mut array, keep);
+        }
         if is_too_deep(&schema) {
             return Err(wrong(&format!("columns with more than {DEEPEST} levels")));
         }
