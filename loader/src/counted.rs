@@ -4,9 +4,11 @@
 //! They lie in parts, so that threads which take and give back at the same time seldom
 //! want the same lock. All that one thread takes is in one part.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use plugbay_interface::manifest::PluginId;
 
 use crate::platform;
 use crate::records::{Holder, Who, this_thread};
@@ -30,9 +32,11 @@ struct Leases {
     ever: u64,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct One {
     by: Who,
+    /// The plugin that it was taken for, if it was.
+    plugin: Option<Arc<PluginId>>,
     since: Duration,
 }
 
@@ -51,11 +55,11 @@ pub(crate) struct Counts {
 }
 
 impl CountedLeases {
-    /// One more, of the calling thread.
-    pub(crate) fn add(&self) -> Place {
+    /// One more, of the calling thread, for itself or for a plugin.
+    pub(crate) fn add(&self, plugin: Option<Arc<PluginId>>) -> Place {
         let by = this_thread();
         let (part, leases) = self.of(by);
-        Place { part, at: leases.lock().add(by) }
+        Place { part, at: leases.lock().add(by, plugin) }
     }
 
     /// As `add`, where the calling thread has taken one that is not given back. In one
@@ -66,7 +70,7 @@ impl CountedLeases {
         let (part, leases) = self.of(by);
         let mut leases = leases.lock();
         let beside = leases.places.iter().flatten().any(|other| other.by.tid == by.tid);
-        beside.then(|| Place { part, at: leases.add(by) })
+        beside.then(|| Place { part, at: leases.add(by, None) })
     }
 
     /// Gives one back, on any thread.
@@ -94,11 +98,14 @@ impl CountedLeases {
     pub(crate) fn holders(&self) -> Vec<Holder> {
         let mut all = Vec::new();
         for Part(leases) in &self.0 {
-            all.extend(leases.lock().places.iter().flatten().copied());
+            all.extend(leases.lock().places.iter().flatten().cloned());
         }
         all.sort_by_key(|one| one.since);
         let now = platform::rough_time();
-        let holder = |one: One| one.by.holder(None, Some(now.saturating_sub(one.since)));
+        let holder = |one: One| Holder {
+            plugin: one.plugin.map(Arc::unwrap_or_clone),
+            ..one.by.holder(None, Some(now.saturating_sub(one.since)))
+        };
         all.into_iter().map(holder).collect()
     }
 
@@ -109,8 +116,8 @@ impl CountedLeases {
 }
 
 impl Leases {
-    fn add(&mut self, by: Who) -> usize {
-        let one = One { by, since: platform::rough_time() };
+    fn add(&mut self, by: Who, plugin: Option<Arc<PluginId>>) -> usize {
+        let one = One { by, plugin, since: platform::rough_time() };
         self.ever += 1;
         if let Some(at) = self.free.pop()
             && let Some(place) = self.places.get_mut(at)
@@ -133,7 +140,7 @@ mod tests {
     fn each_is_counted_until_it_is_given_back_wherever_that_is() {
         let leases = CountedLeases::default();
         assert!(leases.add_beside().is_none());
-        let first = leases.add();
+        let first = leases.add(None);
         let beside = leases.add_beside().unwrap();
         let counts = leases.counts();
         assert_eq!(counts.held, 2);
@@ -143,10 +150,16 @@ mod tests {
             scope.spawn(|| leases.remove(&first));
         });
         assert_eq!(leases.counts().held, 1);
-        let again = leases.add();
+        let lab = Arc::new("lab".parse::<PluginId>().unwrap());
+        let again = leases.add(Some(lab.clone()));
         // As many as before, and others.
         assert_ne!(leases.counts(), counts);
-        let [holder, _] = &leases.holders()[..] else { panic!("two holders") };
+        let [holder, other] = &leases.holders()[..] else { panic!("two holders") };
+        assert_eq!((&holder.plugin, &other.plugin), (&None, &Some((*lab).clone())));
+        assert!(
+            other.to_string().starts_with("the plugin lab, since a call on thread "),
+            "{other}"
+        );
         assert_eq!(holder.tid, this_thread().tid);
         assert!(holder.held_for.unwrap() < Duration::from_secs(60));
         leases.remove(&beside);

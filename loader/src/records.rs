@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use plugbay_interface::manifest::PluginId;
 
 use crate::activate::Active;
 use crate::footprint::watch_this_thread;
@@ -76,7 +77,7 @@ impl Who {
     pub(crate) fn holder(&self, command: Option<String>, held_for: Option<Duration>) -> Holder {
         let name = self.name.split(|byte| *byte == 0).next().unwrap_or_default();
         let thread = String::from_utf8_lossy(name).into_owned();
-        Holder { thread, tid: self.tid, command, held_for }
+        Holder { thread, tid: self.tid, plugin: None, command, held_for }
     }
 }
 
@@ -99,6 +100,9 @@ pub struct Holder {
     pub thread: String,
     /// The system's number of the thread.
     pub tid: u64,
+    /// The plugin that keeps it, where one does; the thread is then the one on which it
+    /// began to.
+    pub plugin: Option<PluginId>,
     /// The command that it runs, where it is a call of one; `service_changed` while the
     /// plugin is told of services.
     pub command: Option<String>,
@@ -108,6 +112,9 @@ pub struct Holder {
 
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(plugin) = &self.plugin {
+            write!(f, "the plugin {plugin}, since a call on ")?;
+        }
         match &self.command {
             Some(command) => write!(f, "`{command}` on thread {} ({})", self.thread, self.tid)?,
             None => write!(f, "thread {} ({})", self.thread, self.tid)?,

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use plugbay_interface::abi::InstanceBox;
+use plugbay_interface::manifest::PluginId;
 
 use crate::activate::Active;
 use crate::counted::Place;
@@ -153,23 +154,29 @@ impl Slot {
 
     /// As [`enter`](Self::enter), with a lease that may be kept.
     pub(crate) fn hold(&self) -> Option<CountedLease> {
+        self.hold_for(None)
+    }
+
+    /// As [`hold`](Self::hold), for a plugin.
+    pub(crate) fn hold_for(&self, plugin: Option<Arc<PluginId>>) -> Option<CountedLease> {
         let lease = self.enter()?;
         // Counted while the lease stands. As long there is an `Arc`, too: that of
         // whoever is to end it.
-        lease.active().kept().map(CountedLease::new)
+        lease.active().kept().map(|active| CountedLease::new(active, plugin))
     }
 
     /// As [`hold`](Self::hold), and where that would wait, wakes. No thread waits, so none
     /// is let in for what it has taken already.
     pub(crate) fn poll_hold(&self, waker: &Waker) -> Poll<Option<CountedLease>> {
+        let counted = |active| CountedLease::new(active, None);
         if let Some(lease) = self.enter_open() {
-            return Poll::Ready(lease.active().kept().map(CountedLease::new));
+            return Poll::Ready(lease.active().kept().map(counted));
         }
         let mut gate = self.gate.lock();
         match gate.door {
             Door::Closed => Poll::Ready(None),
             // Whoever ends it changes the place first, which takes the gate's lock.
-            Door::Open => Poll::Ready(gate.serving.clone().map(CountedLease::new)),
+            Door::Open => Poll::Ready(gate.serving.clone().map(counted)),
             Door::Shut => {
                 if !gate.wakers.iter().any(|other| other.will_wake(waker)) {
                     gate.wakers.push(waker.clone());
@@ -339,7 +346,7 @@ impl Drained {
 
     /// Uses it once more, alone as long as its slot is shut.
     pub(crate) fn into_lease(self) -> CountedLease {
-        CountedLease::new(self.0)
+        CountedLease::new(self.0, None)
     }
 }
 
@@ -405,8 +412,8 @@ impl Drop for Lease<'_> {
 }
 
 impl CountedLease {
-    fn new(active: Arc<Active>) -> Self {
-        Self { place: active.counted.add(), active }
+    fn new(active: Arc<Active>, plugin: Option<Arc<PluginId>>) -> Self {
+        Self { place: active.counted.add(plugin), active }
     }
 
     pub(crate) fn active(&self) -> &Active {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use plugbay_fixture_contract::Speaker;
 use plugbay_interface::manifest::Need;
-use plugbay_loader::{Explain, Held, Host, HostBuilder, Pin, Service};
+use plugbay_loader::{Explain, Held, Host, HostBuilder, Pin, Service, full_message};
 use plugbay_tests::{
     Folder, build, mapped_below, reloaded, until, while_calling, with_embedded, with_section,
 };
@@ -378,7 +378,9 @@ fn a_plugin_that_holds_another_one_is_waited_for() {
     let bed = Bed::with(|host| host.drain_limit(Duration::from_millis(300))).with_asker();
     bed.ask("hold", json!(true));
     bed.put(version(2));
-    assert_eq!(bed.host.reload(ID).unwrap_err().code(), "PB1101");
+    let error = bed.host.reload(ID).unwrap_err();
+    assert_eq!(error.code(), "PB1101");
+    assert!(full_message(&error).contains("the plugin asker, since a call on thread"), "{error}");
     bed.ask("hold", json!(false));
     reloaded(bed.host.reload(ID));
     // Its end gives back what it holds.

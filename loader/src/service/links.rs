@@ -25,6 +25,8 @@ use crate::slot::{CountedLease, Lease, Slot};
 /// A service of a plugin, for another plugin.
 struct Place {
     id: PluginId,
+    /// The plugin that holds the word.
+    asking: Arc<PluginId>,
     slot: Arc<Slot>,
     number: usize,
     wanted: Arc<Description>,
@@ -81,8 +83,9 @@ pub(crate) fn find(
         minor: need.version.minor.max(wanted.minor),
         capabilities: Vec::new(),
     };
+    let of = Arc::new(asking.id.clone());
     if !wanted.plugin.is_empty() {
-        let place = Place::new(host, wanted.plugin.as_str(), description, Some(&wish));
+        let place = Place::new(host, &of, wanted.plugin.as_str(), description, Some(&wish));
         return place.map(|place| [place.into_link()].into_iter().collect()).map_err(fault_of);
     }
     // A plugin that offers what it calls means the others.
@@ -93,7 +96,7 @@ pub(crate) fn find(
     let mut links = RVec::new();
     let mut instead: Vec<String> = unfit.iter().map(|one| wish.but(one)).collect();
     for ProviderStatus { plugin, .. } in fit {
-        match Place::new(host, plugin.as_str(), description.clone(), None) {
+        match Place::new(host, &of, plugin.as_str(), description.clone(), None) {
             Ok(place) => links.push(place.into_link()),
             Err(error) => instead.push(error.to_string()),
         }
@@ -110,6 +113,7 @@ pub(crate) fn find(
 impl Place {
     fn new(
         host: &Arc<Inner>,
+        asking: &Arc<PluginId>,
         id: &str,
         wanted: Description,
         wish: Option<&Wish>,
@@ -130,7 +134,8 @@ impl Place {
         }
         let (number, wanted) = active.want(slot.wants(), wanted)?;
         drop(lease);
-        Ok(Self { id, slot, number, wanted, host: Arc::downgrade(host) })
+        let asking = asking.clone();
+        Ok(Self { id, asking, slot, number, wanted, host: Arc::downgrade(host) })
     }
 
     fn into_link(self) -> Link {
@@ -179,7 +184,7 @@ extern "C" fn leave(_place: usize, token: usize) {
 extern "C" fn hold(place: usize) -> Served {
     // SAFETY: as in `enter`.
     let place = unsafe { at(place) };
-    let Some(lease) = place.slot.hold() else { return NOBODY };
+    let Some(lease) = place.slot.hold_for(Some(place.asking.clone())) else { return NOBODY };
     match place.table(lease.active()) {
         Some(Table { object, methods }) => {
             let token = Box::into_raw(Box::new(lease)).expose_provenance();
