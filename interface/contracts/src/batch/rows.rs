@@ -17,9 +17,10 @@ const VALUE: &str = "value";
 
 impl Batch {
     /// A batch of JSON objects, one for each row. The columns are all the names that there
-    /// are, each with a type that fits all of its values: numbers become `Int64` or
-    /// `Float64`, texts `Utf8`, objects and lists nested types, and a column of texts and
-    /// numbers `Utf8`. A name that a row lacks is null there.
+    /// are, each with a type that fits all of its values: numbers become `Int64`,
+    /// or `Float64` where one of them is no integer of 64 bits (integers beyond 2^53 are
+    /// rounded then), texts `Utf8`, objects and lists nested types, and a column of texts
+    /// and numbers `Utf8`. A name that a row lacks is null there.
     ///
     /// Where a row is no object, all rows stand in one column, `value`.
     ///
