@@ -8,7 +8,7 @@ use plugbay_contracts::arrow_array::{Array, Int64Array};
 use plugbay_contracts::{Batch, DataProcessor, DataSource, KeyValue, Query, Renderer, Source};
 use plugbay_interface::Error;
 use plugbay_interface::crossing::Stream;
-use plugbay_loader::{Host, Pin, Service};
+use plugbay_loader::{Explain, Host, Pin, Service};
 use plugbay_tests::{Folder, build, mapped_below, reloaded, until, while_calling, with_embedded};
 use semver::Version;
 use serde_json::{Value, json};
@@ -83,6 +83,12 @@ fn kv_keeps_values_for_its_contract_and_its_commands() {
     assert_eq!(in_it().get("a").unwrap(), None);
     assert_eq!(in_it().set("", json!(1), None).unwrap_err().code(), "arguments");
     assert!(in_it().increment("b", 1).is_err());
+    // What is left out is none where there may be none, and not null.
+    let set = |arguments| host.call("kv", "plugbay.key-value:set", arguments);
+    assert_eq!(set(json!({"key": "c", "value": null})).unwrap(), json!(false));
+    let error = set(json!({"key": "b"})).unwrap_err();
+    assert_eq!((error.code(), in_it().get("b").unwrap()), ("PB0704", Some(json!("x"))));
+    assert!(error.to_string().contains("the argument `value` is missing"), "{error}");
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use abi_stable::std_types::{RResult, RString};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _, Visitor, value};
+use serde::{Deserializer, Serialize, forward_to_deserialize_any};
 use serde_json::value::RawValue;
 
 use crate::Error;
@@ -45,7 +45,7 @@ impl<'json> Arguments<'json> {
     }
 }
 
-/// Reads the argument of that name. One that may be `null` may also be left out.
+/// Reads the argument of that name. One that is an `Option` may be left out.
 ///
 /// # Errors
 ///
@@ -54,8 +54,31 @@ pub fn read<T: DeserializeOwned>(given: Option<&RawValue>, name: &str) -> Result
     match given {
         Some(json) => commands::read(json.get())
             .map_err(|error| wrong(format!("the argument `{name}` does not fit: {error}"))),
-        None => serde_json::from_str("null")
-            .map_err(|_| wrong(format!("the argument `{name}` is missing"))),
+        None => {
+            T::deserialize(Missing).map_err(|_| wrong(format!("the argument `{name}` is missing")))
+        }
+    }
+}
+
+/// What was not given: `None` for who asks for an option, as in serde's own structs, and
+/// nothing for all others.
+struct Missing;
+
+impl<'de> Deserializer<'de> for Missing {
+    type Error = value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, value::Error> {
+        Err(value::Error::custom("missing"))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, value::Error> {
+        visitor.visit_none()
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
+        unit unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier
+        ignored_any
     }
 }
 
