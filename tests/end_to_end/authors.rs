@@ -2,22 +2,14 @@
 //! depends on the interface alone: it builds and runs by the README's words, and
 //! every mistake is a compile error that points at its line.
 
-use plugbay_tests::mine::{CARGO, SOURCE, TOML};
-use plugbay_tests::{AuthorCrate, Folder, blocks, readme};
+use plugbay_tests::mine::{SOURCE, TOML};
+use plugbay_tests::{AuthorCrate, Folder, blocks, check_mine, readme};
 use serde_json::json;
-
-fn check(toml: &str, source: &str) -> Result<String, String> {
-    let mut files = vec![("Cargo.toml", CARGO), ("src/lib.rs", source)];
-    if !toml.is_empty() {
-        files.push(("plugin.toml", toml));
-    }
-    AuthorCrate::new(&files).cargo(&["check"])
-}
 
 /// The crate does not compile, and the compiler says these things.
 #[track_caller]
 fn assert_mistake(toml: &str, source: &str, words: &[&str]) {
-    let said = check(toml, source).expect_err("a mistake is a compile error");
+    let said = check_mine(toml, source).expect_err("a mistake is a compile error");
     for word in words {
         assert!(said.contains(word), "`{word}` is not in:\n{said}");
     }
@@ -30,7 +22,7 @@ fn assert_mistake(toml: &str, source: &str, words: &[&str]) {
 
 #[test]
 fn the_compiling_twin_of_the_mistakes_compiles() {
-    assert_eq!(check(TOML, SOURCE), Ok(String::new()));
+    assert_eq!(check_mine(TOML, SOURCE), Ok(String::new()));
 }
 
 #[test]
@@ -84,7 +76,7 @@ fn a_handlers_name_that_is_no_literal() {
 #[test]
 fn the_attribute_on_something_else() {
     let source = SOURCE.replace("impl Plugin for Mine", "impl Drop for Mine");
-    let said = check(TOML, &source).unwrap_err();
+    let said = check_mine(TOML, &source).unwrap_err();
     assert!(said.contains("#[plugin] stands on `impl Plugin for X`"), "{said}");
 }
 

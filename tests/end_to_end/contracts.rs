@@ -1,25 +1,17 @@
 //! What the author of a contract meets, in a crate that depends on the interface
 //! alone: every mistake is one compile error, at its place, with what to write instead.
 
-use plugbay_tests::AuthorCrate;
-use plugbay_tests::mine::{CARGO, CONTRACT, OFFER, OFFER_TOML};
+use plugbay_tests::check_mine;
+use plugbay_tests::mine::{CONTRACT, OFFER, OFFER_TOML};
 
 /// Stands before what the compiler is to point at.
 const HERE: char = '«';
-
-fn check(toml: &str, source: &str) -> Result<String, String> {
-    let mut files = vec![("Cargo.toml", CARGO), ("src/lib.rs", source)];
-    if !toml.is_empty() {
-        files.push(("plugin.toml", toml));
-    }
-    AuthorCrate::new(&files).cargo(&["check"])
-}
 
 /// Does not compile, and the compiler says these things, there, in one error.
 #[track_caller]
 fn assert_said(toml: &str, marked: &str, words: &[&str]) {
     let source = marked.replace(HERE, "");
-    let said = check(toml, &source).expect_err("a mistake is a compile error");
+    let said = check_mine(toml, &source).expect_err("a mistake is a compile error");
     let place = marked.split_once(HERE).map(|(before, _)| {
         let line = before.rsplit('\n').next().unwrap_or_default();
         let column = line.chars().count() + 1;
@@ -41,8 +33,8 @@ fn mistake(that: &str, this: &str, words: &str) {
 
 #[test]
 fn the_compiling_twins_of_the_mistakes_compile() {
-    assert_eq!(check("", CONTRACT), Ok(String::new()));
-    assert_eq!(check(OFFER_TOML, &[CONTRACT, OFFER].concat()), Ok(String::new()));
+    assert_eq!(check_mine("", CONTRACT), Ok(String::new()));
+    assert_eq!(check_mine(OFFER_TOML, &[CONTRACT, OFFER].concat()), Ok(String::new()));
 }
 
 #[test]
@@ -143,7 +135,8 @@ fn shared_data_that_cannot_be() {
     );
     let untagged = "#[shared(growing)]\n«#[serde(untagged)]\n";
     mistake("#[shared(growing)]\n", untagged, "leave `untagged` out");
-    let said = check("", &CONTRACT.replace("width: u16", "width: std::time::Instant")).unwrap_err();
+    let said =
+        check_mine("", &CONTRACT.replace("width: u16", "width: std::time::Instant")).unwrap_err();
     assert!(said.contains("`Instant` cannot cross") && said.contains("src/lib.rs:5:16"), "{said}");
 }
 
@@ -195,7 +188,7 @@ fn a_service_that_the_plugin_does_not_implement() {
 fn service_on_an_implementation_takes_nothing() {
     let words = ["the id and the version stand on the trait"];
     offer(OFFER_TOML, "#[service]", "#[service(«id = \"a.b\", version = \"1.0\")]", &words);
-    let said = check(
+    let said = check_mine(
         OFFER_TOML,
         &[CONTRACT, &OFFER.replace("impl Renderer for Mine", "impl Mine")].concat(),
     );

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use crate::build::{cargo, root, target};
+use crate::mine;
 
 /// What stands in the README where the author's checkout of the project is.
 const CHECKOUT: &str = "../plugbay";
@@ -16,6 +17,20 @@ const CHECKOUT: &str = "../plugbay";
 pub struct AuthorCrate {
     dir: tempfile::TempDir,
     files: Vec<PathBuf>,
+}
+
+/// What `cargo check` says of the plugin `mine` with these files; without a `plugin.toml`
+/// where that is empty.
+///
+/// # Errors
+///
+/// When it does not compile: what the compiler says.
+pub fn check_mine(toml: &str, source: &str) -> Result<String, String> {
+    let mut files = vec![("Cargo.toml", mine::CARGO), ("src/lib.rs", source)];
+    if !toml.is_empty() {
+        files.push(("plugin.toml", toml));
+    }
+    AuthorCrate::new(&files).cargo(&["check"])
 }
 
 /// To cargo, crates of one name at the roots of their workspaces are the same crate,

@@ -12,7 +12,7 @@ mod turncoat;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-pub use author::{AuthorCrate, blocks, readme};
+pub use author::{AuthorCrate, blocks, check_mine, readme};
 pub use build::{
     Variant, build, build_with_nightly, built, compare, compare_sandboxes, released, root, shipped,
     worker,
