@@ -21,7 +21,7 @@ impl<'a> Printer<'a> {
     pub fn print(&mut self, batch: &Batch) -> Result<(), Failure> {
         self.rows += batch.num_rows();
         let unshown = |error: Error| {
-            let help = "leave the column out, or make it text";
+            let help = "leave the column out, rename it, or make it text";
             Failure::new("PB1032", Exit::Failed, format!("a row cannot be shown: {error}"), help)
         };
         if self.output.json || !self.output.terminal {
