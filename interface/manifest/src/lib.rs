@@ -13,6 +13,7 @@
 
 mod contract;
 mod model;
+mod relations;
 pub mod section;
 pub mod source;
 
@@ -20,3 +21,7 @@ pub use contract::{
     ContractId, ContractVersion, InvalidContractId, InvalidContractVersion, Need, Provided,
 };
 pub use model::{Command, Embedded, Facts, InvalidPluginId, Manifest, PluginId};
+pub use relations::{
+    Activation, Conflict, Dependency, Integration, InvalidConflict, InvalidSelector, Selector,
+    takes,
+};

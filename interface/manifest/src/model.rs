@@ -7,7 +7,7 @@ use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Need, Provided};
+use crate::{Activation, Conflict, Dependency, Integration, Need, Provided};
 
 /// The name that a plugin goes by, in every version: 1 to 64 characters, a
 /// lower-case ASCII letter first, then lower-case letters, digits, `-` and `_`.
@@ -101,12 +101,34 @@ pub struct Manifest {
     /// What kinds of plugin this is, for example `renderer`.
     #[serde(default)]
     pub kinds: Vec<String>,
+    /// What of a kind it is, by kind, as names and values: `data_source` → `source` →
+    /// `postgres`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sub_types: BTreeMap<String, BTreeMap<String, String>>,
     /// What it can do, for example `tables`; free words to search by.
     #[serde(default)]
     pub capabilities: Vec<String>,
     /// Which versions of the host program it runs in; `*` where not given.
     #[serde(default)]
     pub host: VersionReq,
+    /// What it requires a host to have, for example `storage`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+    /// The plugins that it uses, sorted by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependencies: Vec<Dependency>,
+    /// What it does not run beside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<Conflict>,
+    /// What it was made to work with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub integrates: Vec<Integration>,
+    /// Why this version is not to be used any more, and what instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deprecated: Option<String>,
+    /// When it is loaded.
+    #[serde(default, skip_serializing_if = "Activation::is_default")]
+    pub activation: Activation,
     /// The commands that it answers, by name.
     #[serde(default)]
     pub commands: BTreeMap<String, Command>,

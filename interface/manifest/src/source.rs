@@ -1,5 +1,7 @@
 //! `plugin.toml`, as an author writes it.
 
+mod relations;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::ops::Range;
@@ -9,8 +11,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use toml::Spanned;
 
+use self::relations::{TomlDependency, TomlIntegration, TomlKind};
+use crate::relations::is_word;
 use crate::section::MAX_VERSION;
-use crate::{Command, ContractId, ContractVersion, Manifest, Need, PluginId, Provided};
+use crate::{Activation, Command, ContractId, ContractVersion, Manifest, Need, PluginId, Provided};
 
 /// What the crate says where `plugin.toml` says nothing.
 #[derive(Clone, Debug, Default)]
@@ -48,11 +52,22 @@ struct Toml {
     authors: Option<Vec<String>>,
     license: Option<String>,
     #[serde(default)]
-    kinds: Vec<Spanned<String>>,
+    kinds: Vec<Spanned<TomlKind>>,
     #[serde(default)]
     capabilities: Vec<Spanned<String>>,
     #[serde(default)]
     host: VersionReq,
+    #[serde(default)]
+    features: Vec<Spanned<String>>,
+    #[serde(default)]
+    dependencies: BTreeMap<Spanned<PluginId>, TomlDependency>,
+    #[serde(default)]
+    conflicts: Vec<Spanned<String>>,
+    #[serde(default)]
+    integrates: Vec<Spanned<TomlIntegration>>,
+    deprecated: Option<String>,
+    #[serde(default)]
+    activation: Activation,
     #[serde(default)]
     commands: BTreeMap<Spanned<String>, TomlCommand>,
     #[serde(default)]
@@ -142,7 +157,14 @@ impl Source {
         }
         let (services, service_lines) = services(text, toml.services)?;
         let needs = needs(text, toml.needs)?;
+        let (kinds, sub_types) = relations::kinds(text, toml.kinds)?;
         let manifest = Manifest {
+            dependencies: relations::dependencies(text, toml.dependencies, &toml.id)?,
+            conflicts: relations::conflicts(text, toml.conflicts)?,
+            integrates: relations::integrates(text, toml.integrates)?,
+            features: words(text, toml.features, "a feature")?,
+            deprecated: toml.deprecated,
+            activation: toml.activation,
             name: toml.name.unwrap_or_else(|| toml.id.to_string()),
             id: toml.id,
             version,
@@ -151,7 +173,8 @@ impl Source {
                 defaults.authors.split(':').filter(|a| !a.is_empty()).map(Into::into).collect()
             }),
             license: toml.license.unwrap_or_else(|| defaults.license.clone()),
-            kinds: words(text, toml.kinds, "a kind")?,
+            kinds,
+            sub_types,
             capabilities: words(text, toml.capabilities, "a capability")?,
             host: toml.host,
             commands,
@@ -229,8 +252,7 @@ fn words(
 fn word(text: &str, entry: Spanned<String>, what: &'static str) -> Result<String, SourceError> {
     let span = entry.span();
     let word = entry.into_inner();
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if !word.is_empty() && word.len() <= 64 && word.chars().all(good) {
+    if is_word(&word) {
         return Ok(word);
     }
     Err(mistake(text, span, &format!("{what} has 1 to 64 ASCII letters, digits, `-`, `_` and `.`")))
@@ -308,6 +330,29 @@ mod tests {
     }
 
     #[test]
+    fn what_it_runs_with_and_not_is_read() {
+        let source = parse(
+            "id = \"x\"\nfeatures = [\"events\"]\ndeprecated = \"use y\"\n\
+             activation = \"on-demand\"\nconflicts = [\"a@^1\", \"kind:k\"]\n\
+             kinds = [\"plain\", { id = \"data_source\", source = \"postgres\" }]\n\
+             integrates = [{ plugin = \"b\", kind = \"k\" }, { kind = \"k\" }]\n\
+             [dependencies]\nsql = \"^2\"\nkv = { version = \"1\", optional = true }\n",
+        )
+        .unwrap();
+        let manifest = source.manifest();
+        assert_eq!(manifest.kinds, ["plain", "data_source"]);
+        assert_eq!(manifest.sub_types["data_source"]["source"], "postgres");
+        let dependencies: Vec<_> =
+            manifest.dependencies.iter().map(|it| (it.id.as_str(), it.optional)).collect();
+        assert_eq!(dependencies, [("kv", true), ("sql", false)]);
+        assert_eq!(manifest.conflicts.len(), 2);
+        assert_eq!(manifest.integrates[1].plugin, None);
+        assert_eq!(manifest.activation, Activation::OnDemand);
+        let json = serde_json::to_string(manifest).unwrap();
+        assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), *manifest);
+    }
+
+    #[test]
     fn mistakes_are_told_with_their_line() {
         let long_version = format!("id = \"x\"\nversion = \"1.0.0-{}\"\n", "a".repeat(59));
         for (text, line, word) in [
@@ -331,6 +376,14 @@ mod tests {
                 "line 4",
                 "a.b 1.x is declared twice",
             ),
+            ("id = \"x\"\nconflicts = [\n\"A\"]\n", "line 3", "is no conflict"),
+            ("id = \"x\"\n[dependencies]\nx = \"1\"\n", "line 3", "depends on itself"),
+            ("id = \"x\"\n[dependencies]\ny = \"one\"\n", "line 3", "version"),
+            ("id = \"x\"\n[dependencies]\ny = { optionl = true }\n", "line 3", "optional"),
+            ("id = \"x\"\nkinds = [{ source = \"a\" }]\n", "line 2", "id = "),
+            ("id = \"x\"\nkinds = [\"k\", { id = \"k\" }]\n", "line 2", "named twice"),
+            ("id = \"x\"\n[[integrates]]\n", "line 2", "a plugin, a kind, or both"),
+            ("id = \"x\"\nactivation = \"later\"\n", "line 2", "on-demand"),
             (
                 "id = \"x\"\n[[needs]]\nid = \"a.b\"\nversion = \"1.0\"\nsome = 1\n",
                 "line 5",

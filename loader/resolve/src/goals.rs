@@ -1,0 +1,336 @@
+//! The question that is to be answered: places that plugins can take, the files that can
+//! take them, and what they need of each other and exclude.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use plugbay_manifest::{Conflict, ContractId, ContractVersion, PluginId, takes};
+use semver::VersionReq;
+
+use crate::offer::Offer;
+use crate::policy::{Active, Line, Policy};
+
+/// One place that a plugin can take: a plugin, or one line of its versions.
+#[derive(Debug)]
+pub(crate) struct Goal {
+    /// The files that could take it, by number, the newest version first.
+    pub(crate) files: Vec<usize>,
+    pub(crate) by_hand: bool,
+    /// The best place in a list of precedence.
+    pub(crate) position: usize,
+}
+
+/// What one file needs to have beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Requirement {
+    /// Which of the manifest's dependencies or needs it is.
+    pub(crate) what: Wanted,
+    /// The files that would do: one of them has to run.
+    pub(crate) files: Files,
+}
+
+/// Numbers of files, shared by all that ask for the same.
+pub(crate) type Files = Rc<[usize]>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Dependency(usize),
+    Need(usize),
+}
+
+/// Files of which one at most may run.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) rule: GroupRule,
+    pub(crate) files: Vec<usize>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum GroupRule {
+    /// They would take one place.
+    Goal,
+    /// The policy says one of this kind.
+    Kind(String),
+    /// The policy says one of this kind for each value of this attribute; this value.
+    SubType(String, String, Option<String>),
+}
+
+/// What some files say that they do not run beside.
+#[derive(Debug)]
+pub(crate) struct Exclusion {
+    pub(crate) conflict: Conflict,
+    /// Those that say so, which may be among the others.
+    pub(crate) by: Vec<usize>,
+    pub(crate) others: Files,
+}
+
+/// All of it, in the numbers of `files`.
+#[derive(Debug, Default)]
+pub(crate) struct Question {
+    /// By how much they matter: those that go before others first.
+    pub(crate) goals: Vec<Goal>,
+    /// By file: its goal.
+    pub(crate) goal_of: HashMap<usize, usize>,
+    /// By file: what it cannot run without.
+    pub(crate) hard: HashMap<usize, Vec<Requirement>>,
+    /// By file: what is to be activated before it, where it runs.
+    pub(crate) soft: HashMap<usize, Vec<Files>>,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) exclusions: Vec<Exclusion>,
+    /// What a file provides, to be looked at by those who explain.
+    pub(crate) index: Index,
+}
+
+/// The files by what others ask for.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    pub(crate) by_id: BTreeMap<PluginId, Vec<usize>>,
+    by_kind: BTreeMap<String, Vec<usize>>,
+    by_capability: BTreeMap<String, Vec<usize>>,
+    by_contract: BTreeMap<String, Vec<usize>>,
+}
+
+impl Index {
+    fn of(offers: &[Offer], files: &[usize]) -> Self {
+        let mut index = Self::default();
+        for &file in files {
+            let manifest = &offers[file].manifest;
+            index.by_id.entry(manifest.id.clone()).or_default().push(file);
+            let mut put = |map: fn(&mut Self) -> &mut BTreeMap<String, Vec<usize>>, key: &str| {
+                let list = map(&mut index).entry(key.to_owned()).or_default();
+                if list.last() != Some(&file) {
+                    list.push(file);
+                }
+            };
+            manifest.kinds.iter().for_each(|kind| put(|index| &mut index.by_kind, kind));
+            let own = manifest.capabilities.iter();
+            let of_services = manifest.services.iter().flat_map(|service| &service.capabilities);
+            own.chain(of_services).for_each(|word| put(|index| &mut index.by_capability, word));
+            for service in &manifest.services {
+                put(|index| &mut index.by_contract, service.id.as_str());
+            }
+        }
+        index
+    }
+
+    pub(crate) fn of_id(&self, id: &PluginId) -> &[usize] {
+        self.by_id.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = &String> + Clone {
+        self.by_kind.keys()
+    }
+
+    fn in_conflict(&self, offers: &[Offer], conflict: &Conflict) -> Files {
+        let named = |map: &BTreeMap<String, Vec<usize>>, name: &str| -> Files {
+            map.get(name).map(|files| files.as_slice().into()).unwrap_or_default()
+        };
+        match conflict {
+            Conflict::Plugin(selector) => {
+                let of_it = self.of_id(&selector.id).iter().copied();
+                of_it.filter(|it| takes(&selector.version, &offers[*it].manifest.version)).collect()
+            }
+            Conflict::Kind(kind) => named(&self.by_kind, kind),
+            Conflict::Capability(word) => named(&self.by_capability, word),
+            // What this version knows nothing of.
+            _ => Files::default(),
+        }
+    }
+
+    pub(crate) fn offering(&self, contract: &str) -> &[usize] {
+        self.by_contract.get(contract).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Question {
+    /// Asks about these of the offers.
+    pub(crate) fn new(offers: &[Offer], files: &[usize], policy: &Policy) -> Self {
+        let index = Index::of(offers, files);
+        let mut question = Self { index, ..Self::default() };
+        question.set_goals(offers, files, policy);
+        let mut asked = Asked::default();
+        for &file in files {
+            question.set_requirements(offers, file, &mut asked);
+        }
+        question.set_groups(offers, policy);
+        question.set_exclusions(offers, files);
+        question
+    }
+
+    fn set_goals(&mut self, offers: &[Offer], files: &[usize], policy: &Policy) {
+        let positions = Positions::of(policy);
+        let mut places: BTreeMap<(&PluginId, Line), Vec<usize>> = BTreeMap::new();
+        for &file in files {
+            let manifest = &offers[file].manifest;
+            let line = policy.line_of(&manifest.id, &manifest.version);
+            places.entry((&manifest.id, line)).or_default().push(file);
+        }
+        let mut goals: Vec<_> = places
+            .into_iter()
+            .map(|((id, _), mut files)| {
+                files.sort_by_key(|file| Reverse(&offers[*file].manifest.version));
+                let by_hand = policy.enabled.iter().any(|selector| selector.id == *id);
+                let position = files.iter().map(|file| positions.best(&offers[*file])).min();
+                let goal = Goal { by_hand, position: position.unwrap_or(usize::MAX), files };
+                let newest = goal.files.first().map(|file| &offers[*file].manifest.version);
+                ((Reverse(by_hand), goal.position, Reverse(newest), id), goal)
+            })
+            .collect();
+        goals.sort_by(|(one, _), (two, _)| Ord::cmp(one, two));
+        self.goals = goals.into_iter().map(|(_, goal)| goal).collect();
+        for (number, goal) in self.goals.iter().enumerate() {
+            self.goal_of.extend(goal.files.iter().map(|file| (*file, number)));
+        }
+    }
+
+    fn set_requirements(&mut self, offers: &[Offer], file: usize, asked: &mut Asked) {
+        let manifest = &offers[file].manifest;
+        let (mut hard, mut soft) = (Vec::new(), Vec::new());
+        for (number, dependency) in manifest.dependencies.iter().enumerate() {
+            let files = asked.version(&self.index, offers, &dependency.id, &dependency.version);
+            if dependency.optional {
+                soft.push(files);
+            } else {
+                hard.push(Requirement { what: Wanted::Dependency(number), files });
+            }
+        }
+        for (number, need) in manifest.needs.iter().enumerate() {
+            let mut files = asked.contract(&self.index, offers, &need.id, need.version);
+            // Nobody is his own provider.
+            let own = self.index.of_id(&manifest.id);
+            let provides = |file: &usize| {
+                let mut services = offers[*file].manifest.services.iter();
+                services.any(|service| service.satisfies(need))
+            };
+            if own.iter().any(provides) {
+                let others =
+                    files.iter().filter(|other| offers[**other].manifest.id != manifest.id);
+                files = others.copied().collect();
+            }
+            soft.push(files.clone());
+            if !need.optional {
+                hard.push(Requirement { what: Wanted::Need(number), files });
+            }
+        }
+        soft.retain(|files| !files.is_empty());
+        if !hard.is_empty() {
+            self.hard.insert(file, hard);
+        }
+        if !soft.is_empty() {
+            self.soft.insert(file, soft);
+        }
+    }
+
+    fn set_groups(&mut self, offers: &[Offer], policy: &Policy) {
+        let mut groups: BTreeMap<GroupRule, Vec<usize>> = BTreeMap::new();
+        for (kind, rule) in &policy.kinds {
+            for &file in self.index.by_kind.get(kind).into_iter().flatten() {
+                let rule = match &rule.active {
+                    Active::Many => continue,
+                    Active::Single => GroupRule::Kind(kind.clone()),
+                    Active::SinglePer(attribute) => {
+                        let value = sub_type(&offers[file], kind, attribute).map(ToOwned::to_owned);
+                        GroupRule::SubType(kind.clone(), attribute.clone(), value)
+                    }
+                };
+                groups.entry(rule).or_default().push(file);
+            }
+        }
+        let goals = self
+            .goals
+            .iter()
+            .map(|goal| Group { rule: GroupRule::Goal, files: goal.files.clone() });
+        let kinds = groups.into_iter().map(|(rule, files)| Group { rule, files });
+        self.groups = goals.chain(kinds).filter(|group| group.files.len() > 1).collect();
+    }
+
+    fn set_exclusions(&mut self, offers: &[Offer], files: &[usize]) {
+        let mut said: BTreeMap<String, usize> = BTreeMap::new();
+        for &file in files {
+            for conflict in &offers[file].manifest.conflicts {
+                let number = *said.entry(conflict.to_string()).or_insert_with(|| {
+                    let others = self.index.in_conflict(offers, conflict);
+                    let conflict = conflict.clone();
+                    self.exclusions.push(Exclusion { conflict, by: Vec::new(), others });
+                    self.exclusions.len() - 1
+                });
+                let by = &mut self.exclusions[number].by;
+                if by.last() != Some(&file) {
+                    by.push(file);
+                }
+            }
+        }
+        self.exclusions.retain(|exclusion| !exclusion.others.is_empty());
+    }
+}
+
+/// What was asked for already: many ask for the same.
+#[derive(Default)]
+struct Asked {
+    versions: HashMap<(PluginId, VersionReq), Files>,
+    contracts: HashMap<(ContractId, ContractVersion), Files>,
+}
+
+impl Asked {
+    fn version(
+        &mut self,
+        index: &Index,
+        offers: &[Offer],
+        id: &PluginId,
+        range: &VersionReq,
+    ) -> Files {
+        let files = self.versions.entry((id.clone(), range.clone())).or_insert_with(|| {
+            let of_it = index.of_id(id).iter().copied();
+            of_it.filter(|file| takes(range, &offers[*file].manifest.version)).collect()
+        });
+        files.clone()
+    }
+
+    fn contract(
+        &mut self,
+        index: &Index,
+        offers: &[Offer],
+        id: &ContractId,
+        version: ContractVersion,
+    ) -> Files {
+        let files = self.contracts.entry((id.clone(), version)).or_insert_with(|| {
+            let does = |file: &usize| {
+                let mut services = offers[*file].manifest.services.iter();
+                services.any(|it| it.id == *id && it.version.has_all_of(version))
+            };
+            index.offering(id.as_str()).iter().copied().filter(does).collect()
+        });
+        files.clone()
+    }
+}
+
+/// The value of an attribute of a kind that a plugin gives.
+pub(crate) fn sub_type<'a>(offer: &'a Offer, kind: &str, attribute: &str) -> Option<&'a str> {
+    offer.manifest.sub_types.get(kind)?.get(attribute).map(String::as_str)
+}
+
+/// The lists of precedence, to be asked quickly.
+struct Positions<'a>(HashMap<(&'a str, &'a PluginId), usize>);
+
+impl<'a> Positions<'a> {
+    fn of(policy: &'a Policy) -> Self {
+        let mut positions = HashMap::new();
+        for (kind, ids) in &policy.precedence {
+            for (position, id) in ids.iter().enumerate() {
+                positions.entry((kind.as_str(), id)).or_insert(position);
+            }
+        }
+        Self(positions)
+    }
+
+    fn best(&self, offer: &Offer) -> usize {
+        let id = &offer.manifest.id;
+        let kinds = offer.manifest.kinds.iter();
+        kinds
+            .filter_map(|kind| self.0.get(&(kind.as_str(), id)))
+            .min()
+            .copied()
+            .unwrap_or(usize::MAX)
+    }
+}

@@ -1,0 +1,398 @@
+use std::fmt;
+use std::path::PathBuf;
+
+use plugbay_manifest::{PluginId, Selector};
+use semver::{Version, VersionReq};
+
+use crate::offer::{Name, Refused};
+use crate::policy::Held;
+
+/// Why a plugin that could be loaded does not run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Its `host` requirement does not fit.
+    #[error("needs a host {needs}, this host is {host}")]
+    Host {
+        /// The requirement.
+        needs: VersionReq,
+        /// This host's version.
+        host: Version,
+    },
+    /// The host has not what it requires.
+    #[error("needs {} of its host, which this one does not have", listed(.missing))]
+    Features {
+        /// Those that the host has not.
+        missing: Vec<String>,
+        /// Those that it has.
+        has: Vec<String>,
+    },
+    /// Somebody disabled it.
+    #[error("is disabled")]
+    Disabled,
+    /// Somebody enabled other versions of it.
+    #[error("was enabled in versions {range} only")]
+    NotEnabled {
+        /// Those versions.
+        range: VersionReq,
+    },
+    /// It is of a kind that the policy does not know, which takes no other kinds.
+    #[error("is of the kind `{kind}`, which this host does not know")]
+    UnknownKind {
+        /// The kind.
+        kind: String,
+        /// One that is spelled like it.
+        meant: Option<String>,
+    },
+    /// It works with a plugin of a kind that that one is not of.
+    #[error("works with {with} as {kind}, which is {}", of_kinds(.found))]
+    WrongKind {
+        /// The other plugin.
+        with: Name,
+        /// What it takes it for.
+        kind: String,
+        /// What it is.
+        found: Vec<String>,
+    },
+    /// The same bytes are there once more.
+    #[error("the same bytes as {}", .other.display())]
+    SameBytes {
+        /// The file that is taken.
+        other: PathBuf,
+    },
+    /// Another file has its id and version, and is taken.
+    #[error("has the same id and version as {}, but other bytes", .other.display())]
+    Ambiguous {
+        /// The file that is taken.
+        other: PathBuf,
+    },
+    /// The lock names other versions or bytes, and nothing else shall run.
+    #[error("is not what the lock names, which is {}", in_lock(.locked))]
+    NotLocked {
+        /// What the lock has of this plugin.
+        locked: Option<(Version, String)>,
+    },
+    /// It is held back by whoever asked.
+    #[error("{}", .0.reason)]
+    Held(Held),
+    /// It was tried and did not come up.
+    #[error("was tried, and did not come up: {reason}")]
+    Failed {
+        /// Why.
+        reason: String,
+    },
+    /// A newer version runs.
+    #[error("{newer} is newer, in {}", .other.display())]
+    Older {
+        /// Its version.
+        newer: Version,
+        /// Its file.
+        other: PathBuf,
+    },
+    /// An older version runs, since another plugin needs that.
+    #[error("{by} needs {wants}, so version {chosen} runs")]
+    TooNew {
+        /// The version that runs.
+        chosen: Version,
+        /// Who needs it.
+        by: Name,
+        /// What that one needs.
+        wants: String,
+    },
+    /// It needs a plugin that does not run.
+    #[error("needs {}", .0)]
+    Dependency(Missing),
+    /// It needs a contract that nobody offers.
+    #[error("needs {}", .0)]
+    Need(Missing),
+    /// It does not run beside one that runs.
+    #[error("{} {with}, which {why}", conflicts(.by_it, .conflict))]
+    Conflict {
+        /// The one that runs.
+        with: Name,
+        /// Whether it says so itself; else the one that runs does.
+        by_it: bool,
+        /// What the manifest says.
+        conflict: String,
+        /// Why the other one goes before it.
+        why: Why,
+    },
+    /// One of its kind runs at most, and another one does.
+    #[error("one {} runs at a time, and {with} {why}", kind_and_sub_type(.kind, .sub_type))]
+    Kind {
+        /// The kind.
+        kind: String,
+        /// The attribute and its value, where one of each runs.
+        sub_type: Option<(String, Option<String>)>,
+        /// The one that runs.
+        with: Name,
+        /// Why that one.
+        why: Why,
+    },
+    /// It waits for itself.
+    #[error("needs what needs it: {}", circle(.0))]
+    Circle(
+        /// Each needs the next one, and the last one the first one.
+        Vec<Name>,
+    ),
+    /// What it takes part in is too much to decide on.
+    #[error(
+        "cannot be decided on: it is bound up with {others} other files by dependencies, \
+         conflicts and kinds, more than this host follows up"
+    )]
+    Undecided {
+        /// How many files are tied to each other.
+        others: usize,
+    },
+}
+
+/// What is missing, what there is of it, and why that does not do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// `sql ^2`, or `plugbay.renderer 1.2`.
+    pub wants: String,
+    /// What there is that would not do.
+    pub found: Vec<String>,
+    /// Files that might have done, and are refused.
+    pub refused: Vec<Refused>,
+    /// One that would do, and why it does not run.
+    pub because: Option<Because>,
+}
+
+/// Why another one does not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Because {
+    /// The other one.
+    pub name: Name,
+    /// The one that it goes back to, where that is yet another one.
+    pub root: Option<Name>,
+    /// Why that one does not run.
+    pub reason: String,
+}
+
+/// Why one that runs goes before another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Why {
+    /// Somebody enabled it.
+    ByHand,
+    /// It is named earlier in the lists of precedence.
+    Precedence,
+    /// Nothing is said, and its version is higher.
+    Version,
+    /// Nothing is said, and its id comes first.
+    Id,
+    /// One that goes before both needs it.
+    NeededBy(Name),
+    /// What the other one needs itself needs it.
+    OwnNeed(Name),
+    /// It can run beside this other version.
+    Beside(Version),
+}
+
+impl Reason {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Host { .. } => "PB0301",
+            Self::Older { .. } => "PB0302",
+            Self::SameBytes { .. } => "PB0303",
+            Self::Ambiguous { .. } => "PB0304",
+            Self::Disabled => "PB0305",
+            Self::Features { .. } => "PB0306",
+            Self::Dependency(_) => "PB0307",
+            Self::Need(_) => "PB0308",
+            Self::Conflict { .. } => "PB0309",
+            Self::Kind { .. } => "PB0310",
+            Self::Circle(_) => "PB0311",
+            Self::TooNew { .. } => "PB0312",
+            Self::NotEnabled { .. } => "PB0313",
+            Self::NotLocked { .. } => "PB0314",
+            Self::WrongKind { .. } => "PB0315",
+            Self::UnknownKind { .. } => "PB0316",
+            Self::Failed { .. } => "PB0317",
+            Self::Held(_) => "PB0318",
+            Self::Undecided { .. } => "PB0319",
+        }
+    }
+
+    /// What to do about it. `id` is the plugin that does not run; files are for the caller
+    /// to name.
+    pub fn hint(&self, id: &PluginId) -> String {
+        match self {
+            Self::Host { needs, .. } => format!("use a host {needs}, or another version of {id}"),
+            Self::Features { has, .. } if has.is_empty() => {
+                "use a host that has that; this one says of no feature that it has it".into()
+            }
+            Self::Features { has, .. } => {
+                format!("use a host that has that; this one has {}", has.join(", "))
+            }
+            Self::Disabled => format!("let it run with: host-app enable {id}"),
+            Self::NotEnabled { .. } => format!("enable every version with: host-app enable {id}"),
+            Self::UnknownKind { meant: Some(meant), .. } => format!(
+                "if `{meant}` is meant, correct the plugin's manifest; else name the kind in the \
+                 host's configuration, [kinds]"
+            ),
+            Self::UnknownKind { .. } => {
+                "name the kind in the host's configuration, [kinds], or use another host".into()
+            }
+            Self::WrongKind { with, .. } => {
+                format!("use the version of {} that {id} was made for, or leave it out", with.id)
+            }
+            Self::SameBytes { .. } | Self::Older { .. } => "remove one of the files".into(),
+            Self::Ambiguous { .. } => {
+                "keep the one that you mean; give a changed plugin a new version".into()
+            }
+            Self::NotLocked { .. } => "take it into the lock with: host-app lock".into(),
+            Self::Held(held) => held.help.clone(),
+            Self::Failed { .. } => format!("mend it, and load it again: host-app load {id}"),
+            Self::TooNew { by, .. } => {
+                format!("use a version of {} that takes this one, or leave the older one", by.id)
+            }
+            Self::Dependency(missing) | Self::Need(missing) => missing.hint(),
+            Self::Conflict { with, why, .. } => why.hint(id, with, None),
+            Self::Kind { kind, with, why, .. } => why.hint(id, with, Some(kind)),
+            Self::Circle(_) => {
+                "let one of them do without another: optional = true in its plugin.toml".into()
+            }
+            Self::Undecided { .. } => {
+                "remove plugins or versions from the folder that are not meant to run".into()
+            }
+        }
+    }
+}
+
+impl Missing {
+    fn hint(&self) -> String {
+        match &self.because {
+            Some(Because { name, root: None, .. }) => {
+                format!("first let {} run", name.id)
+            }
+            Some(Because { root: Some(root), .. }) => {
+                format!("begin with {}: host-app plan --why {}", root.id, root.id)
+            }
+            None if !self.refused.is_empty() => "replace the file that is refused".into(),
+            None => format!("put {} into a plugins folder", self.wants),
+        }
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { wants, found, refused, because } = self;
+        write!(f, "{wants}")?;
+        match because {
+            Some(Because { name, root: None, reason }) => {
+                return write!(f, "; {name} is not run: {reason}");
+            }
+            Some(Because { name, root: Some(root), reason }) => {
+                return write!(f, "; {name} is not run, which goes back to {root}: {reason}");
+            }
+            None if found.is_empty() && refused.is_empty() => {
+                write!(f, ", and there is none")?;
+            }
+            None if found.is_empty() => {}
+            None => {
+                let (some, more) = found.split_at(found.len().min(3));
+                write!(f, ", found {}", some.join(", "))?;
+                if !more.is_empty() {
+                    write!(f, " and {} more", more.len())?;
+                }
+            }
+        }
+        for Refused { id, version, reason } in refused.iter().take(3) {
+            write!(f, "; {id} {version} is refused: {reason}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Why {
+    fn hint(&self, id: &PluginId, with: &Name, kind: Option<&str>) -> String {
+        let other = &with.id;
+        match (self, kind) {
+            (Self::NeededBy(name), _) => {
+                format!("choose between {id} and {}: host-app disable {}", name.id, name.id)
+            }
+            (Self::OwnNeed(name), _) => format!(
+                "they can never run together as they are: {id} needs {}, which needs {other}",
+                name.id
+            ),
+            (Self::Beside(_), _) => format!("if it is not needed: host-app disable {other}"),
+            (Self::ByHand, _) => format!("take that back with: host-app disable {other}"),
+            (_, Some(kind)) => format!(
+                "prefer it with: host-app enable {id}, or name it first in [precedence] {kind}"
+            ),
+            (_, None) => format!("prefer it with: host-app enable {id}"),
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByHand => f.write_str("runs: it was enabled by hand"),
+            Self::Precedence => f.write_str("runs: it goes before it by precedence"),
+            Self::Version => f.write_str("runs: its version is higher, and no precedence is set"),
+            Self::Id => f.write_str("runs: its id comes first, and nothing else decides"),
+            Self::NeededBy(name) => write!(f, "runs: {name} needs it"),
+            Self::Beside(version) => {
+                write!(f, "runs, and can do so beside version {version}, which is taken")
+            }
+            Self::OwnNeed(name) => write!(f, "runs: {name} needs it, which this one needs"),
+        }
+    }
+}
+
+/// `sql ^1`, or `sql`.
+pub(crate) fn wanted(id: &PluginId, version: &VersionReq) -> String {
+    Selector { id: id.clone(), version: version.clone() }.to_string().replacen('@', " ", 1)
+}
+
+fn listed(words: &[String]) -> String {
+    let quoted: Vec<_> = words.iter().map(|word| format!("`{}`", word.escape_debug())).collect();
+    quoted.join(", ")
+}
+
+fn of_kinds(found: &[String]) -> String {
+    if found.is_empty() { "of no kind".into() } else { found.join(", ") }
+}
+
+fn in_lock(locked: &Option<(Version, String)>) -> String {
+    match locked {
+        Some((version, hash)) => {
+            let short: String = hash.chars().take(12).collect();
+            format!("version {version} with hash {short}")
+        }
+        None => "nothing of this plugin".into(),
+    }
+}
+
+fn conflicts(by_it: &bool, conflict: &str) -> String {
+    match (by_it, conflict.contains(':')) {
+        (true, false) => "conflicts with".into(),
+        (true, true) => format!("conflicts with {conflict}, and so with"),
+        (false, false) => "is in conflict with".into(),
+        (false, true) => format!("is in conflict (as {conflict}) with"),
+    }
+}
+
+fn kind_and_sub_type(kind: &str, sub_type: &Option<(String, Option<String>)>) -> String {
+    match sub_type {
+        None => kind.to_owned(),
+        Some((attribute, Some(value))) => format!("{kind} of {attribute} {value}"),
+        Some((attribute, None)) => format!("{kind} that does not say its {attribute}"),
+    }
+}
+
+fn circle(names: &[Name]) -> String {
+    let (some, more) = names.split_at(names.len().min(12));
+    let mut text = some.iter().map(ToString::to_string).collect::<Vec<_>>().join(" → ");
+    if !more.is_empty() {
+        text.push_str(&format!(" → … {} more …", more.len()));
+    }
+    if let Some(first) = names.first() {
+        text.push_str(&format!(" → {first}"));
+    }
+    text
+}
