@@ -25,7 +25,18 @@ The config file, with all its keys (relative paths are relative to it):
     allow_world_writable = false
     probe = \"if-possible\"                 # or \"required\", \"never\"
     activation_deadline_seconds = 10
+    enabled = [\"kv@^1\"]                  # goes before others; in these versions only
     disabled = [\"sql\"]
+    profile = \"machine-learning\"          # a ready-made set of kinds
+    only_known_kinds = false              # refuse plugins of kinds that are not here
+    lock = \"plugbay.lock\"                 # what --locked lets run; host-app lock writes it
+
+    [kinds]                               # how many plugins of a kind run at a time
+    renderer = \"single\"                  # or \"many\", \"chain\": many, in an order
+    data_source = { single-per = \"source\" }
+
+    [precedence]                          # who goes before whom, per kind
+    renderer = [\"markdown\", \"other\"]
 
     [watch]
     enabled = true                        # reload when a file changes
@@ -71,6 +82,12 @@ pub struct Common {
     /// and what they went back from [default: that in the config file, else host-app]
     #[arg(long, global = true, value_name = "NAME")]
     pub name: Option<String>,
+    /// The lock, which says what ran [default: plugbay.lock beside the config file]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub lock: Option<PathBuf>,
+    /// Let nothing run but what the lock names
+    #[arg(long, global = true)]
+    pub locked: bool,
     /// The running host's socket [default: $XDG_RUNTIME_DIR/plugbay/host.sock]
     #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub socket: Option<PathBuf>,
@@ -125,6 +142,40 @@ pub enum Command {
         #[command(flatten)]
         alone: Alone,
     },
+    /// Show which plugins run, in which order, and why the others do not
+    ///
+    /// It is decided before anything is loaded, from what the plugins say of each other
+    /// and what the config file says of them. Asks the running host. Where there is
+    /// none: looks at the folders.
+    ///
+    /// With --json: {"host","run":[{"id","version","level","kinds","needs","uses","path",
+    /// "hash"}],"chains","not_run":[{"path","id","version","code","reason","help"}],
+    /// "advice"}.
+    Plan {
+        /// Print who needs whom as a tree, in the place of levels
+        #[arg(long, conflicts_with = "why")]
+        tree: bool,
+        /// Only why this plugin runs, or does not
+        #[arg(long, value_name = "ID")]
+        why: Option<String>,
+        #[command(flatten)]
+        alone: Alone,
+    },
+    /// Draw which plugins need which: for Graphviz, or as SVG
+    Graph {
+        /// Print an SVG picture
+        #[arg(long)]
+        svg: bool,
+        #[command(flatten)]
+        alone: Alone,
+    },
+    /// Write down what would run: each plugin, its version and its bytes
+    ///
+    /// With --locked, nothing else runs. Looks at the folders, whether a host runs or
+    /// not, and prints what is otherwise than in the lock that was there.
+    ///
+    /// With --json: {"path","plugins","changed"}.
+    Lock,
     /// Show what a plugin says of itself; nothing is loaded for it
     ///
     /// With --json: {"path","size","hash","state","generation","calls",

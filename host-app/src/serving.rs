@@ -47,6 +47,8 @@ impl Serving {
         let events = host.events();
         let report = host.start()?;
         drop(bar);
+        // What it would not run without has not been called yet.
+        settings.check_lock(&host.plan())?;
 
         let about = HostLine::here(claim.path(), watching.enabled);
         let surveyor = Surveyor::new(&settings);

@@ -2,6 +2,7 @@
 //! config file > default.
 
 mod reloading;
+mod selection;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -12,9 +13,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use etcetera::BaseStrategy;
+use plugbay_loader::manifest::Selector;
 use plugbay_loader::{
-    BuildError, Host, HostBuilder, HostFacts, PluginId, Probe, VerifyOptions, default_data_dir,
-    printable,
+    BuildError, Host, HostBuilder, KindRule, Lock, Plan, PluginId, Policy, Probe, VerifyOptions,
+    default_data_dir, printable,
 };
 use semver::Version;
 use serde::Deserialize;
@@ -22,12 +24,16 @@ use serde_json::Value;
 
 pub use self::reloading::{Interval, Watching};
 use self::reloading::{ReloadTable, WatchEnvironment, WatchTable};
+use self::selection::{ProfileName, Selection, all_there, read_lock};
 use crate::args::{Common, WatchFlags};
 use crate::control::Place;
 use crate::exit::{Exit, Failure};
 
 /// What the variable is called that names plugins folders.
 pub const PLUGIN_PATH: &str = "PLUGBAY_PLUGIN_PATH";
+
+/// The lock's file, beside the config file.
+const LOCK_NAME: &str = "plugbay.lock";
 
 /// What a host is called where nobody says.
 const OWN_NAME: &str = "host-app";
@@ -42,7 +48,12 @@ pub struct Settings {
     /// The config file that was read, if any.
     pub file: Option<PathBuf>,
     pub allow_world_writable: bool,
-    pub disabled: Vec<PluginId>,
+    /// What ran the last time, where that was written down.
+    pub lock: Option<Lock>,
+    pub lock_path: PathBuf,
+    /// Whether nothing else may run.
+    pub locked: bool,
+    selection: Selection,
     probe: Probe,
     activation_deadline: Option<Duration>,
     drain_limit: Option<Duration>,
@@ -92,7 +103,14 @@ struct File {
     probe: ProbeWord,
     activation_deadline_seconds: Option<Seconds>,
     drain_limit_seconds: Option<Seconds>,
+    lock: Option<PathBuf>,
+    enabled: Vec<Selector>,
     disabled: Vec<PluginId>,
+    profile: Option<ProfileName>,
+    kinds: BTreeMap<String, KindRule>,
+    only_known_kinds: bool,
+    precedence: BTreeMap<String, Vec<PluginId>>,
+    features: Vec<String>,
     watch: WatchTable,
     reload: ReloadTable,
     config: BTreeMap<PluginId, toml::Table>,
@@ -168,6 +186,17 @@ impl Settings {
             (None, Some(path)) => Place::Named(base.join(path)),
             (None, None) => Place::own(),
         };
+        let lock_path = match (&common.lock, &file.lock) {
+            (Some(path), _) => absolute(path),
+            (None, Some(path)) => base.join(path),
+            (None, None) => base.join(LOCK_NAME),
+        };
+        let lock = read_lock(&lock_path)?;
+        if common.locked && lock.is_none() {
+            let message = format!("there is no lock {}", printable(&lock_path));
+            let help = "write it with: host-app lock, or name another with --lock";
+            return Err(Failure::new("PB1034", Exit::NotFound, message, help));
+        }
         let config = file.config.into_iter().map(|(id, table)| {
             let value = json(toml::Value::Table(table)).map_err(|number| {
                 let path = path.as_deref().map(printable).unwrap_or_default();
@@ -182,7 +211,18 @@ impl Settings {
             folders_from,
             socket,
             allow_world_writable: file.allow_world_writable,
-            disabled: file.disabled,
+            lock,
+            lock_path,
+            locked: common.locked,
+            selection: Selection {
+                enabled: file.enabled,
+                disabled: file.disabled,
+                profile: file.profile,
+                kinds: file.kinds,
+                only_known_kinds: file.only_known_kinds,
+                precedence: file.precedence,
+                features: file.features,
+            },
             probe: match file.probe {
                 ProbeWord::IfPossible => Probe::IfPossible,
                 ProbeWord::Required => Probe::Required,
@@ -206,14 +246,11 @@ impl Settings {
     pub fn host(&self) -> HostBuilder {
         let mut host = Host::builder()
             .name(&self.name)
-            .version(version())
+            .policy(|policy| *policy = self.policy())
             .allow_world_writable(self.allow_world_writable)
             .probe(self.probe);
         for folder in &self.folders {
             host = host.plugin_dir(folder);
-        }
-        for id in &self.disabled {
-            host = host.disable(id.as_str());
         }
         for (id, config) in &self.config {
             host = host.config(id.as_str(), config.clone());
@@ -232,6 +269,14 @@ impl Settings {
         Watching::by(flags, &self.watch_environment, &self.watch)
     }
 
+    /// Whether everything is there that shall run and nothing else: with `--locked`.
+    pub fn check_lock(&self, plan: &Plan) -> Result<(), Failure> {
+        match &self.lock {
+            Some(lock) if self.locked => all_there(lock, &self.lock_path, plan),
+            _ => Ok(()),
+        }
+    }
+
     /// What such a host would let pass.
     pub fn verify_options(&self) -> VerifyOptions {
         let mut options = VerifyOptions::default();
@@ -240,8 +285,12 @@ impl Settings {
     }
 
     /// What such a host is to plugins.
-    pub fn facts(&self) -> HostFacts {
-        HostFacts { version: version(), disabled: self.disabled.clone() }
+    pub fn policy(&self) -> Policy {
+        let mut policy = Policy::new(version());
+        self.selection.apply(&mut policy);
+        policy.lock.clone_from(&self.lock);
+        policy.locked = self.locked;
+        policy
     }
 }
 

@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 
 use plugbay_loader::manifest::Embedded;
 use plugbay_loader::{
-    BuildError, CallError, Candidate, DiscoverError, Explain, HostFacts, PluginId, ProbeError,
-    Refusal, Verdict, Verdicts, Verified, VerifyOptions, Workspace, default_cache_dir, discover,
-    discover_file, manifest_in, printable, resolve, verify,
+    BuildError, CallError, Candidate, DiscoverError, Explain, Plan, PluginId, Policy, ProbeError,
+    Reason, Refusal, ResolveError, Verdict, Verdicts, Verified, VerifyOptions, Workspace,
+    default_cache_dir, discover, discover_file, manifest_in, printable, resolve, verify,
 };
 
-use crate::control::{Inspection, Overview, PluginLine, RefusedLine};
+use crate::control::{Inspection, Overview, PlanView, PluginLine, RefusedLine};
 use crate::exit::{Exit, Failure};
 use crate::settings::Settings;
 
 /// What a host of these settings would take.
 pub struct Surveyor {
     options: VerifyOptions,
-    facts: HostFacts,
+    policy: Policy,
     name: String,
 }
 
@@ -28,12 +28,14 @@ pub struct Survey {
     pub inspections: Vec<Inspection>,
     /// All that would be refused, by path.
     pub refused: Vec<Refusal>,
+    /// Which of them run, and in which order.
+    pub plan: Plan,
 }
 
 impl Surveyor {
     pub fn new(settings: &Settings) -> Self {
-        let (options, facts) = (settings.verify_options(), settings.facts());
-        Self { options, facts, name: settings.name.clone() }
+        let (options, policy) = (settings.verify_options(), settings.policy());
+        Self { options, policy, name: settings.name.clone() }
     }
 
     /// What a host on these folders would run.
@@ -43,12 +45,12 @@ impl Surveyor {
         report: impl Fn(usize, usize),
     ) -> Result<Survey, Failure> {
         let found = discover(folders, self.options.allow_world_writable);
-        self.judge(found.candidates, found.problems, report)
+        self.judge(found.candidates, found.problems, true, report)
     }
 
     /// Whether a host on nothing but this file would run it.
     pub fn file(&self, path: &Path) -> Result<Survey, Failure> {
-        self.judge(vec![discover_file(path)], Vec::new(), |_, _| {})
+        self.judge(vec![discover_file(path)], Vec::new(), false, |_, _| {})
     }
 
     /// What a file says of itself, even where a host here would refuse it.
@@ -93,6 +95,7 @@ impl Surveyor {
         &self,
         candidates: Vec<Candidate>,
         problems: Vec<DiscoverError>,
+        together: bool,
         report: impl Fn(usize, usize),
     ) -> Result<Survey, Failure> {
         let cache = default_cache_dir().ok_or(BuildError::NoHome)?;
@@ -116,25 +119,29 @@ impl Surveyor {
                     verified.push(good);
                 }
                 Err(error) => {
-                    let path = error.path().to_owned();
-                    survey.refused.push(Refusal::new(path, None, error.into()));
+                    survey.refused.push(Refusal::from(error));
                 }
             }
         }
-        let plan = resolve(verified, &self.facts);
-        for error in plan.held_back {
+        let plan = resolve(&verified, &survey.refused, &self.policy);
+        let by_others = |error: &ResolveError| {
+            matches!(error.reason(), Some(Reason::Dependency(_) | Reason::Need(_)))
+        };
+        // What one file lacks that is judged by itself may well be there where it goes.
+        for error in plan.held_back().into_iter().filter(|it| together || !by_others(it)) {
             let plugin = Some((error.id().clone(), error.version().clone()));
             survey.refuse(Refusal::new(error.path().to_owned(), plugin, error.into()));
         }
         // As a host does: what it chose and cannot load has no substitute.
-        for resolved in &plan.run {
-            let chosen = resolved.verified();
+        let runs = |one: &&Verified| plan.run().any(|offer| offer.path == one.path());
+        for chosen in verified.iter().filter(runs) {
             if let Some(Verdict::Quarantined(entry)) = verdicts.get(&chosen.hash()) {
                 let plugin = (chosen.manifest().id.clone(), chosen.manifest().version.clone());
                 let error = ProbeError::StillQuarantined(Box::new(entry));
                 survey.refuse(Refusal::new(chosen.path().to_owned(), Some(plugin), error.into()));
             }
         }
+        survey.plan = plan;
         survey.refused.sort_by(|a, b| a.path.cmp(&b.path));
         survey.inspections.sort_by(|a, b| a.manifest.id.cmp(&b.manifest.id));
         Ok(survey)
@@ -195,6 +202,20 @@ pub fn unknown(plugin: &str, survey: &Survey) -> Failure {
         ));
     }
     failure
+}
+
+/// That a plan knows nothing of this id.
+pub fn unknown_in_plan(plugin: &str, plan: &PlanView) -> Failure {
+    let mut known: Vec<PluginId> = plan
+        .run
+        .iter()
+        .map(|line| line.id.as_str())
+        .chain(plan.not_run.iter().filter_map(|line| line.id.as_deref()))
+        .filter_map(|id| id.parse().ok())
+        .collect();
+    known.sort();
+    known.dedup();
+    Failure::from(CallError::UnknownPlugin { plugin: plugin.to_owned(), known })
 }
 
 /// A path that was named by hand must lead to something.

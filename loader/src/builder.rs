@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use etcetera::BaseStrategy;
 use log::LevelFilter;
 use plugbay_interface::manifest::{InvalidPluginId, PluginId};
+use plugbay_resolve::{Policy, Versions};
 use semver::Version;
 use serde_json::Value;
 
@@ -22,6 +23,9 @@ use crate::unload::Ending;
 use crate::verify::VerifyOptions;
 use crate::watch::WatchOptions;
 
+/// What every host has of what manifests may require as `features`.
+const FEATURES: [&str; 5] = ["commands", "configuration", "reload", "services", "state"];
+
 /// Says how a [`Host`] is to be. Made by [`Host::builder`].
 #[must_use]
 pub struct HostBuilder {
@@ -30,16 +34,16 @@ pub struct HostBuilder {
     cache_dir: Option<PathBuf>,
     data_dir: Option<PathBuf>,
     ids: Vec<String>,
+    disabled: Vec<String>,
+    only: Vec<String>,
 }
 
 pub(crate) type ProgressCallback = Arc<dyn Fn(Progress) + Send + Sync>;
 
 pub(crate) struct Options {
     pub(crate) folders: Vec<PathBuf>,
-    pub(crate) version: Version,
+    pub(crate) policy: Policy,
     pub(crate) config: BTreeMap<String, Value>,
-    pub(crate) disabled: BTreeSet<String>,
-    pub(crate) only: Option<BTreeSet<String>>,
     pub(crate) verify: VerifyOptions,
     pub(crate) probe: Probe,
     pub(crate) worker: PathBuf,
@@ -86,6 +90,9 @@ pub enum BuildError {
     /// This user has no home, so there are no default folders.
     #[error("there is no home folder, so cache and data have no place")]
     NoHome,
+    /// The policy asks for several versions of a plugin at a time.
+    #[error("a host runs one version of each plugin at a time")]
+    Versions,
     /// The folder for private copies cannot be made.
     #[error("the cache folder {} cannot be used", printable(.path))]
     Cache {
@@ -107,6 +114,7 @@ impl Explain for BuildError {
         match self {
             Self::Id(_) => "PB0901",
             Self::NoHome => "PB0902",
+            Self::Versions => "PB0909",
             Self::Cache { .. } => "PB0903",
             Self::DataPath { .. } => "PB0907",
             Self::Name { .. } => "PB0908",
@@ -119,6 +127,7 @@ impl Explain for BuildError {
             Self::Name { .. } => "use 1 to 64 of A-Z, a-z, 0-9, `.`, `-` and `_`, a letter or \
                                   digit first"
                 .into(),
+            Self::Versions => "leave `versions` and `versions_of` of the policy as they are".into(),
             Self::NoHome => "set HOME, or XDG_CACHE_HOME and XDG_DATA_HOME".into(),
             Self::Cache { .. } => {
                 "make room there, see who may write to it, or name another with XDG_CACHE_HOME"
@@ -144,14 +153,12 @@ impl HostBuilder {
         Self {
             options: Options {
                 folders: Vec::new(),
-                version: Version::new(
+                policy: Policy::new(Version::new(
                     parse(env!("CARGO_PKG_VERSION_MAJOR")),
                     parse(env!("CARGO_PKG_VERSION_MINOR")),
                     parse(env!("CARGO_PKG_VERSION_PATCH")),
-                ),
+                )),
                 config: BTreeMap::new(),
-                disabled: BTreeSet::new(),
-                only: None,
                 verify: VerifyOptions::default(),
                 probe: Probe::default(),
                 worker: default_worker(),
@@ -178,6 +185,8 @@ impl HostBuilder {
             cache_dir: None,
             data_dir: None,
             ids: Vec::new(),
+            disabled: Vec::new(),
+            only: Vec::new(),
         }
     }
 
@@ -198,7 +207,7 @@ impl HostBuilder {
     /// The version of the host program, which plugins may require with `host`.
     /// The loader's own where this is not called.
     pub fn version(mut self, version: Version) -> Self {
-        self.options.version = version;
+        self.options.policy.host = version;
         self
     }
 
@@ -210,19 +219,24 @@ impl HostBuilder {
         self
     }
 
-    /// Holds a plugin back, until [`Host::enable`].
-    pub fn disable(mut self, id: impl Into<String>) -> Self {
-        let id = id.into();
-        self.ids.push(id.clone());
-        self.options.disabled.insert(id);
+    /// What runs, where not everything can: kinds of which one runs at a time, precedence,
+    /// what is enabled and disabled by hand, features of the host, a lock:
+    /// `policy(|policy| policy.kinds = Profile::MachineLearning.kinds())`. What the host
+    /// finds out itself, plugins that failed or were unloaded, it adds.
+    pub fn policy(mut self, change: impl FnOnce(&mut Policy)) -> Self {
+        change(&mut self.options.policy);
         self
     }
 
-    /// Brings up no other plugins at a start than those named by this method.
+    /// Holds a plugin back, until [`Host::enable`].
+    pub fn disable(mut self, id: impl Into<String>) -> Self {
+        self.disabled.push(id.into());
+        self
+    }
+
+    /// Brings up no other plugins than those named by this method, and what they need.
     pub fn only(mut self, id: impl Into<String>) -> Self {
-        let id = id.into();
-        self.ids.push(id.clone());
-        self.options.only.get_or_insert_default().insert(id);
+        self.only.push(id.into());
         self
     }
 
@@ -380,13 +394,24 @@ impl HostBuilder {
     ///
     /// When an id is none, or the cache folder cannot be made.
     pub fn build(self) -> Result<Host, BuildError> {
-        let Self { mut options, name, cache_dir, data_dir, ids } = self;
+        let Self { mut options, name, cache_dir, data_dir, ids, disabled, only } = self;
         options.name = name.unwrap_or_else(naming::of_this_program);
         if !naming::is_name(&options.name) {
             return Err(BuildError::Name { name: options.name });
         }
         for id in ids {
             PluginId::try_from(id)?;
+        }
+        for id in disabled {
+            options.policy.disabled.insert(id.try_into()?);
+        }
+        for id in only {
+            options.policy.only.get_or_insert_default().insert(id.try_into()?);
+        }
+        options.policy.features.extend(FEATURES.map(str::to_owned));
+        let several = |versions: &Versions| *versions != Versions::One;
+        if several(&options.policy.versions) || options.policy.versions_of.values().any(several) {
+            return Err(BuildError::Versions);
         }
         let cache_dir = cache_dir.or_else(default_cache_dir).ok_or(BuildError::NoHome)?;
         if data_dir.is_none() {

@@ -182,6 +182,8 @@ pub enum Cause {
     Rollback,
     /// The new generation was in trouble.
     Trouble(String),
+    /// Something else changed, and it was decided anew what runs; why it is out.
+    Decision(String),
 }
 
 /// What took how long; nothing for what was not done. Written as whole

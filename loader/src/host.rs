@@ -1,10 +1,12 @@
 //! What a program holds. What its functions do is in the files of `host/`.
 
 mod bring_up;
+mod deciding;
 mod errors;
 mod lifecycle;
 mod reloading;
 mod retiring;
+mod settling;
 mod watching;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,9 +24,12 @@ use parking_lot::Mutex;
 use plugbay_interface::abi::SavedState;
 use plugbay_interface::manifest::{Manifest, PluginId};
 use plugbay_interface::service::Contract;
+use plugbay_resolve::{Advice, Offer};
 use serde_json::Value;
 
+use deciding::NotTaken;
 pub use errors::{LoadPluginError, StartError};
+use settling::Change;
 
 use crate::activate::Active;
 use crate::builder::{HostBuilder, Options};
@@ -39,6 +44,7 @@ use crate::plugin::PluginHandle;
 use crate::probe::Prober;
 use crate::reload::{LookedAt, Outcome, RollbackError};
 use crate::report::{Loadable, PluginState, PluginStatus, Refusal, StartReport};
+use crate::resolve::Plan;
 use crate::service::{ContractStatus, Service, ServiceError, Services, contracts_of};
 use crate::slot::Slot;
 use crate::snapshot::Workspace;
@@ -98,10 +104,20 @@ struct Known {
     plugins: BTreeMap<PluginId, Record>,
     disabled: BTreeSet<PluginId>,
     refused: Vec<Arc<Refusal>>,
-    /// Which plugin the files in the folders are.
-    files: BTreeMap<PathBuf, PluginId>,
-    /// Plugins whose last file is gone, and that were in use then.
-    to_remove: BTreeSet<PluginId>,
+    /// The good files in the folders.
+    files: BTreeMap<PathBuf, Offer>,
+    /// Files that are there and are not taken: what served before them goes on.
+    not_taken: BTreeMap<PathBuf, NotTaken>,
+    /// Plugins that were tried and did not come up, and why.
+    failed: BTreeMap<PluginId, String>,
+    /// Plugins whose last file was removed.
+    gone: BTreeSet<PluginId>,
+    /// Plugins that shall end, and were in use.
+    to_end: BTreeSet<PluginId>,
+    /// What the last decision advises.
+    advice: Vec<Advice>,
+    /// Whether the folders were looked at as a whole.
+    looked: bool,
     /// Files that could not take over because the plugin was in use.
     to_take: BTreeMap<PluginId, PathBuf>,
 }
@@ -151,7 +167,7 @@ impl Host {
             options.probe_deadline,
             verdicts.clone(),
         );
-        let disabled = options.disabled.iter().filter_map(|id| id.parse().ok()).collect();
+        let disabled = options.policy.disabled.clone();
         let (wishes, waiting) = unbounded();
         let persisted = Persisted::below(&options.data_dir, options.earlier_data.as_deref());
         let inner = Arc::new_cyclic(|host| Inner {
@@ -289,7 +305,10 @@ impl Host {
         let inner = self.inner();
         let _changing = inner.change();
         inner.running()?;
-        inner.roll_back(&id, Cause::Rollback)
+        let reloaded = inner.roll_back(&id, Cause::Rollback)?;
+        // Others may need the version that was left.
+        inner.settle(Vec::new(), Change::because(&Cause::Rollback));
+        Ok(reloaded)
     }
 
     /// Saves the state of a plugin that serves, and keeps it on disk, so that a
@@ -365,7 +384,8 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// When its id serves already, or it is refused.
+    /// When its id serves already, or it is refused: also, for example, where another
+    /// plugin that serves excludes it.
     pub fn load_file(&self, path: impl Into<PathBuf>) -> Result<PluginStatus, LoadPluginError> {
         let _changing = self.inner().change();
         self.inner().running()?;
@@ -374,14 +394,15 @@ impl Host {
 
     /// Ends a plugin: waits for its calls, keeps its state for the next
     /// [`load`](Host::load) in this host, deactivates it. Calls that come
-    /// meanwhile wait; where it gives up, they go on.
+    /// meanwhile wait; where it gives up, they go on. Plugins that need it end
+    /// before it, and what it excluded comes up.
     ///
     /// # Errors
     ///
     /// When it does not serve, or its calls do not end in time; then it goes on.
     pub fn unload(&self, id: &str) -> Result<Unloaded, UnloadError> {
         let _changing = self.inner().change();
-        self.inner().unload(id, PluginState::Unloaded, &Cause::Request)
+        self.inner().end(id, PluginState::Unloaded)
     }
 
     /// Ends a plugin, as [`unload`](Host::unload), and holds it back, whatever
@@ -393,7 +414,7 @@ impl Host {
     /// As `unload`, but one that does not serve is no error where it is known.
     pub fn disable(&self, id: &str) -> Result<Unloaded, UnloadError> {
         let _changing = self.inner().change();
-        self.inner().unload(id, PluginState::Disabled, &Cause::Request)
+        self.inner().end(id, PluginState::Disabled)
     }
 
     /// Takes a [`disable`](Host::disable) back and brings the plugin up with the
@@ -408,6 +429,12 @@ impl Host {
         self.inner().running()?;
         self.inner().no_longer_held_back(&id);
         self.inner().load(&id)
+    }
+
+    /// What was decided: which plugins run, in which order, and why the others do not.
+    /// Takes as long as the decision, and blocks nobody.
+    pub fn plan(&self) -> Plan {
+        self.inner().current_plan()
     }
 
     /// What is known of every plugin that serves or has served, by id.
@@ -470,9 +497,23 @@ impl Inner {
     }
 }
 
+impl Known {
+    /// A file is not that plugin any more. Where it was its last one, the plugin is gone;
+    /// one that comes is a new one, whatever was done with this.
+    fn lost_a_file(&mut self, id: &PluginId) {
+        if self.files.values().all(|offer| offer.manifest.id != *id) {
+            self.gone.insert(id.clone());
+            self.failed.remove(id);
+            if let Some(record) = self.plugins.get_mut(id) {
+                record.ended_by_hand = false;
+            }
+        }
+    }
+}
+
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.inner.end();
+        self.inner.end_all();
     }
 }
 

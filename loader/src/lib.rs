@@ -85,7 +85,7 @@ pub use report::{
     GenerationStatus, Notice, Phase, PluginState, PluginStatus, Progress, Refusal, Role,
     StartReport, full_message,
 };
-pub use resolve::{HostFacts, Plan, ResolveError, Resolved, resolve};
+pub use resolve::{Plan, ResolveError, Resolved, resolve};
 pub use service::{
     ContractStatus, Entered, Held, ProviderStatus, Service, ServiceError, Services, contracts_of,
 };
@@ -94,6 +94,13 @@ pub use unload::{Pin, RemainingThread, UnloadError, Unloaded};
 pub use verdicts::{QuarantineEntry, Verdict, Verdicts};
 pub use verify::{ImageError, Verified, VerifyError, VerifyOptions, verify};
 pub use watch::WatchOptions;
+
+/// The decision which plugins run.
+pub use plugbay_resolve::{
+    Active, Advice, Because, Chosen, Decision, Entry as LockEntry, HeldBack, KindRule, Lock,
+    LockError, Missing, Name, Offer, Policy, Profile, Reason, Refused, UnknownProfile, Versions,
+    Why,
+};
 
 /// The interface crate: what plugins are written against.
 pub use plugbay_interface as interface;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plugbay_interface::manifest::{Facts, Manifest, PluginId};
+use plugbay_resolve::Advice;
 use semver::Version;
 use serde::Serialize;
 
@@ -61,7 +62,7 @@ pub struct Refusal {
 
 impl From<VerifyError> for Refusal {
     fn from(error: VerifyError) -> Self {
-        Self { path: error.path().to_owned(), plugin: None, error: error.into() }
+        Self { path: error.path().to_owned(), plugin: error.plugin(), error: error.into() }
     }
 }
 
@@ -157,16 +158,8 @@ pub enum Notice {
         /// Where the worker program was looked for.
         worker: PathBuf,
     },
-    /// A plugin serves that calls others by a contract, which none of them offers, and
-    /// that does not say that it also runs without.
-    Unmet {
-        /// The plugin.
-        plugin: PluginId,
-        /// The contract, and the earliest version that will do.
-        contract: String,
-        /// What there is that does not do, and why.
-        instead: Vec<String>,
-    },
+    /// Something about a plugin that runs.
+    Advice(Advice),
 }
 
 impl fmt::Display for Notice {
@@ -178,10 +171,7 @@ impl fmt::Display for Notice {
                  worker program at {}",
                 printable(worker)
             ),
-            Self::Unmet { plugin, contract, instead } => {
-                write!(f, "{plugin} needs {contract}, which no other plugin that serves offers")?;
-                instead.iter().try_for_each(|one| write!(f, "; {one}"))
-            }
+            Self::Advice(advice) => advice.fmt(f),
         }
     }
 }

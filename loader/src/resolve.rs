@@ -1,20 +1,14 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use plugbay_interface::manifest::{Manifest, PluginId};
+use plugbay_interface::manifest::PluginId;
+use plugbay_resolve::{Advice, Decision, Lock, Name, Offer, Policy, Reason, Refused, decide};
 use semver::{Version, VersionReq};
 
 use crate::error::{Explain, printable, quoted};
+use crate::report::Refusal;
 use crate::verify::Verified;
-
-/// What plugins may require of a host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostFacts {
-    /// The host program's version, which manifests name as `host`.
-    pub version: Version,
-    /// Plugins that shall not run.
-    pub disabled: Vec<PluginId>,
-}
 
 /// A verified plugin that shall run.
 #[derive(Debug)]
@@ -33,37 +27,44 @@ impl Resolved {
     }
 }
 
-/// What runs, and why the rest does not.
+/// What runs, in which order, and why the rest does not.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// At most one for each id, sorted by id.
-    pub run: Vec<Resolved>,
-    /// The others, each with the shortest true reason, sorted by id and path.
-    pub held_back: Vec<ResolveError>,
+    offers: Vec<Offer>,
+    decision: Decision,
+    /// The files that run, by plugin.
+    run: HashMap<PluginId, usize>,
 }
 
 /// Why a good plugin does not run.
 #[derive(Debug, thiserror::Error)]
-#[error("{} ({id} {version}): {reason}", printable(.path))]
+#[error("{} ({name}): {why}", printable(.path))]
 pub struct ResolveError {
     path: PathBuf,
-    id: PluginId,
-    version: Version,
-    reason: Box<Reason>,
+    name: Name,
+    why: Box<NotRun>,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Reason {
-    #[error("needs a host {needs}, this host is {host}")]
-    Host { needs: VersionReq, host: Version },
+enum NotRun {
+    #[error("the same bytes as {}", printable(.0))]
+    SameBytes(PathBuf),
+    #[error("has the same id and version as {}, but other bytes", printable(.0))]
+    Ambiguous(PathBuf),
     #[error("{newer} is newer, in {}", printable(.other))]
     Older { newer: Version, other: PathBuf },
-    #[error("the same bytes as {}", printable(.other))]
-    SameBytes { other: PathBuf },
-    #[error("has the same id and version as {}, but other bytes", printable(.other))]
-    Ambiguous { other: PathBuf },
-    #[error("is disabled")]
-    Disabled,
+    #[error(transparent)]
+    Reason(Reason),
+    /// Others need the version that serves.
+    #[error("{by}, which runs, {}", would_miss(.needs))]
+    TakesAway { by: Name, needs: Option<(PluginId, VersionReq)> },
+}
+
+fn would_miss(needs: &Option<(PluginId, VersionReq)>) -> String {
+    match needs {
+        Some((id, version)) => format!("needs {id} {version}"),
+        None => "could not go on with it".into(),
+    }
 }
 
 impl ResolveError {
@@ -74,99 +75,175 @@ impl ResolveError {
 
     /// Which plugin it is.
     pub fn id(&self) -> &PluginId {
-        &self.id
+        &self.name.id
     }
 
     /// In which version.
     pub fn version(&self) -> &Version {
-        &self.version
+        &self.name.version
     }
 
-    fn new(verified: &Verified, reason: Reason) -> Self {
-        let Manifest { id, version, .. } = verified.manifest();
-        Self {
-            path: verified.path().to_owned(),
-            id: id.clone(),
-            version: version.clone(),
-            reason: Box::new(reason),
-        }
+    /// Why it does not run, in all detail; none where it is a new version that would have
+    /// taken something away from one that runs.
+    pub fn reason(&self) -> Option<Reason> {
+        Some(match &*self.why {
+            NotRun::SameBytes(other) => Reason::SameBytes { other: other.clone() },
+            NotRun::Ambiguous(other) => Reason::Ambiguous { other: other.clone() },
+            NotRun::Older { newer, other } => {
+                Reason::Older { newer: newer.clone(), other: other.clone() }
+            }
+            NotRun::Reason(reason) => reason.clone(),
+            NotRun::TakesAway { .. } => return None,
+        })
+    }
+
+    fn new(offer: &Offer, reason: Reason) -> Self {
+        let why = match reason {
+            Reason::SameBytes { other } => NotRun::SameBytes(other),
+            Reason::Ambiguous { other } => NotRun::Ambiguous(other),
+            Reason::Older { newer, other } => NotRun::Older { newer, other },
+            reason => NotRun::Reason(reason),
+        };
+        Self { path: offer.path.clone(), name: offer.name(), why: Box::new(why) }
+    }
+
+    pub(crate) fn takes_away(offer: &Offer, by: &Offer) -> Self {
+        let mut dependencies = by.manifest.dependencies.iter();
+        let needs = dependencies.find(|dependency| dependency.id == offer.manifest.id);
+        let needs = needs.map(|dependency| (dependency.id.clone(), dependency.version.clone()));
+        let why = NotRun::TakesAway { by: by.name(), needs };
+        Self { path: offer.path.clone(), name: offer.name(), why: Box::new(why) }
     }
 }
 
 impl Explain for ResolveError {
     fn code(&self) -> &'static str {
-        match *self.reason {
-            Reason::Host { .. } => "PB0301",
-            Reason::Older { .. } => "PB0302",
-            Reason::SameBytes { .. } => "PB0303",
-            Reason::Ambiguous { .. } => "PB0304",
-            Reason::Disabled => "PB0305",
+        match &*self.why {
+            NotRun::Older { .. } => "PB0302",
+            NotRun::SameBytes(_) => "PB0303",
+            NotRun::Ambiguous(_) => "PB0304",
+            NotRun::Reason(reason) => reason.code(),
+            NotRun::TakesAway { .. } => "PB0320",
         }
     }
 
     fn hint(&self) -> String {
-        match &*self.reason {
-            Reason::Host { needs, .. } => {
-                format!("use a host {needs}, or another version of {}", self.id)
-            }
-            Reason::Older { .. } | Reason::SameBytes { .. } => {
+        match &*self.why {
+            NotRun::Older { .. } | NotRun::SameBytes(_) => {
                 let path = quoted(&self.path).unwrap_or_else(|| "FILE".into());
                 format!("remove it: rm {path}")
             }
-            Reason::Ambiguous { .. } => {
+            NotRun::Ambiguous(_) => {
                 "keep the one that you mean; give a changed plugin a new version".into()
             }
-            Reason::Disabled => format!("let it run with: host-app enable {}", self.id),
+            NotRun::Reason(reason) => reason.hint(&self.name.id),
+            NotRun::TakesAway { by, .. } => format!(
+                "first replace {}, or end it: host-app unload {}; at a start of the host this \
+                 version would run, and {} would not",
+                by.id, by.id, by.id
+            ),
         }
     }
 }
 
-/// Decides which of the verified plugins run: those that this host's version
-/// fits, of several versions the newest, of several files of one version the
-/// one in the folder named first (in one folder: by file name).
-///
-/// Pure: the same input gives the same plan, in whatever order it comes.
-pub fn resolve(mut found: Vec<Verified>, host: &HostFacts) -> Plan {
-    found.sort_by(|a, b| {
-        let (one, two) = (a.manifest(), b.manifest());
-        one.id
-            .cmp(&two.id)
-            .then_with(|| two.version.cmp(&one.version))
-            .then_with(|| a.rank().cmp(&b.rank()))
-            .then_with(|| a.path().cmp(b.path()))
-    });
-    let mut run: BTreeMap<PluginId, Verified> = BTreeMap::new();
-    let mut plan = Plan::default();
-    for verified in found {
-        let Manifest { id, version, host: needs, .. } = verified.manifest();
-        let reason = if host.disabled.contains(id) {
-            Reason::Disabled
-        } else if !fits(needs, &host.version) {
-            Reason::Host { needs: needs.clone(), host: host.version.clone() }
-        } else if let Some(chosen) = run.get(id) {
-            let other = chosen.path().to_owned();
-            if chosen.hash() == verified.hash() {
-                Reason::SameBytes { other }
-            } else if chosen.manifest().version == *version {
-                Reason::Ambiguous { other }
-            } else {
-                Reason::Older { newer: chosen.manifest().version.clone(), other }
-            }
-        } else {
-            run.insert(id.clone(), verified);
-            continue;
-        };
-        plan.held_back.push(ResolveError::new(&verified, reason));
+impl Plan {
+    pub(crate) fn new(offers: Vec<Offer>, refused: &[Refused], policy: &Policy) -> Self {
+        let decision = decide(&offers, refused, policy);
+        let id = |file: usize| offers[file].manifest.id.clone();
+        let run = decision.run.iter().map(|chosen| (id(chosen.offer), chosen.offer)).collect();
+        Self { offers, decision, run }
     }
-    plan.run = run.into_values().map(|verified| Resolved { verified }).collect();
-    plan
+
+    /// The files that it is about.
+    pub fn offers(&self) -> &[Offer] {
+        &self.offers
+    }
+
+    /// What was decided, by the numbers of [`offers`](Self::offers).
+    pub fn decision(&self) -> &Decision {
+        &self.decision
+    }
+
+    /// The files that run.
+    pub fn run(&self) -> impl Iterator<Item = &Offer> {
+        self.decision.run.iter().map(|chosen| &self.offers[chosen.offer])
+    }
+
+    /// The file of a plugin that runs.
+    pub fn chosen(&self, id: &PluginId) -> Option<&Offer> {
+        self.run.get(id).map(|file| &self.offers[*file])
+    }
+
+    /// Those that do not, each with the shortest true reason, by id and path.
+    pub fn held_back(&self) -> Vec<ResolveError> {
+        let held = self.decision.held_back.iter();
+        held.map(|one| ResolveError::new(&self.offers[one.offer], one.reason.clone())).collect()
+    }
+
+    /// What one should know besides.
+    pub fn advice(&self) -> &[Advice] {
+        &self.decision.advice
+    }
+
+    /// A lock of what runs.
+    pub fn lock(&self) -> Lock {
+        Lock::of(self.run())
+    }
+
+    /// Lets a file run that the plan has chosen; gives back any other.
+    ///
+    /// # Errors
+    ///
+    /// The file itself, where the plan has not chosen these bytes.
+    pub fn admit(&self, verified: Verified) -> Result<Resolved, Box<Verified>> {
+        let chosen = self.chosen(&verified.manifest().id);
+        match chosen.filter(|offer| offer.hash == verified.hash().to_hex().as_str()) {
+            Some(_) => Ok(Resolved { verified }),
+            None => Err(Box::new(verified)),
+        }
+    }
 }
 
-/// A pre-release of a host counts as that host: `2.0.0-rc.1` runs what needs `^2`
-/// or `>=1`, which semver's own rule for dependencies would refuse.
-fn fits(needs: &VersionReq, host: &Version) -> bool {
-    needs.matches(host) || {
-        let release = Version { pre: semver::Prerelease::EMPTY, ..host.clone() };
-        needs.matches(&release)
+/// Decides which of the verified plugins run, and in which order: those that fit this
+/// host, that have what they need, and that do not exclude each other. `refused` are files
+/// that were not verified, where it is known what they are; they are only told of.
+///
+/// Pure: the same input gives the same plan, in whatever order it comes. What a plan
+/// chose is made ready to be loaded by [`Plan::admit`].
+pub fn resolve(found: &[Verified], refused: &[Refusal], policy: &Policy) -> Plan {
+    Plan::new(found.iter().map(offer).collect(), &known(refused.iter()), policy)
+}
+
+/// What a decision is to know of a file.
+pub(crate) fn offer(verified: &Verified) -> Offer {
+    Offer {
+        path: verified.path().to_owned(),
+        rank: verified.rank(),
+        hash: verified.hash().to_hex().to_string(),
+        manifest: Arc::new(verified.manifest().clone()),
     }
+}
+
+/// What a decision may tell of files that were refused.
+pub(crate) fn known<'a>(refused: impl Iterator<Item = &'a Refusal>) -> Vec<Refused> {
+    let mut known: BTreeMap<Name, String> = BTreeMap::new();
+    for refusal in refused {
+        // What this stage said itself is decided anew.
+        if let Some((id, version)) = &refusal.plugin
+            && !matches!(refusal.error, crate::Error::Resolve(_))
+        {
+            let name = Name { id: id.clone(), version: version.clone() };
+            known.entry(name).or_insert_with(|| one_line(refusal));
+        }
+    }
+    known
+        .into_iter()
+        .map(|(Name { id, version }, reason)| Refused { id, version, reason })
+        .collect()
+}
+
+/// The reason without the path, on one line.
+pub(crate) fn one_line(refusal: &Refusal) -> String {
+    let reason = refusal.reason();
+    reason.lines().next().unwrap_or_default().to_owned()
 }

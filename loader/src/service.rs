@@ -15,7 +15,6 @@ use plugbay_interface::service::{Contract, Description};
 
 pub use error::ServiceError;
 pub(crate) use links::find as find_for_a_plugin;
-pub(crate) use query::unmet;
 pub use query::{ContractStatus, ProviderStatus, Services, contracts_of};
 
 use crate::activate::Active;

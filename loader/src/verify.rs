@@ -82,6 +82,7 @@ impl Verified {
 #[error("{}: {problem}", printable(.path))]
 pub struct VerifyError {
     path: PathBuf,
+    plugin: Option<Box<(PluginId, Version)>>,
     #[source]
     problem: Problem,
 }
@@ -200,6 +201,11 @@ impl VerifyError {
     /// The file in the plugins folder.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What the file says that it is, where that can be read. Nothing of it is certain.
+    pub fn plugin(&self) -> Option<(PluginId, Version)> {
+        self.plugin.as_deref().cloned()
     }
 }
 
@@ -324,8 +330,25 @@ pub fn verify(
     let path = candidate.path();
     match look(path, workspace, options) {
         Ok((embedded, snapshot)) => Ok(Verified { candidate, embedded, snapshot }),
-        Err(problem) => Err(VerifyError { path: path.to_owned(), problem }),
+        Err(problem) => {
+            let plugin = said_in(path, &problem).map(Box::new);
+            Err(VerifyError { path: path.to_owned(), plugin, problem })
+        }
     }
+}
+
+/// What a file says that it is which is whole, and for another interface, machine or kind
+/// of panic.
+fn said_in(path: &Path, problem: &Problem) -> Option<(PluginId, Version)> {
+    use ImageError::{Interface, NoRoot, OtherMachine, Panic, Target};
+    let Problem::Image(
+        Interface { .. } | OtherMachine { .. } | Target { .. } | Panic { .. } | NoRoot,
+    ) = problem
+    else {
+        return None;
+    };
+    let Manifest { id, version, .. } = image::manifest_of(&open(path).ok()?).ok()?.manifest;
+    Some((id, version))
 }
 
 fn look(

@@ -3,6 +3,7 @@
 use std::fs;
 
 use plugbay_interface::manifest::Need;
+use plugbay_loader::Explain;
 use plugbay_tests::{Folder, build, with_embedded};
 use serde_json::json;
 
@@ -17,28 +18,31 @@ fn needing(change: impl Fn(&mut Need)) -> Vec<u8> {
 }
 
 #[test]
-fn a_need_that_nobody_meets_is_told_at_the_start() {
+fn a_plugin_whose_need_nobody_meets_does_not_run() {
     let folder = Folder::new();
     folder.write("asker.so", needing(|need| need.optional = false));
-    let told = |folder: &Folder| {
-        let notices = folder.start().1.notices;
-        notices.iter().map(ToString::to_string).collect::<Vec<_>>()
+    let refused = |folder: &Folder| {
+        let report = folder.start().1;
+        report
+            .refused
+            .iter()
+            .map(|it| format!("{}: {}", it.error.code(), it.reason()))
+            .collect::<Vec<_>>()
     };
-    let words = "asker needs test.speaker 1.0, which no other plugin that serves offers";
-    assert_eq!(told(&folder), [words]);
+    let nothing: Vec<String> = Vec::new();
+    assert_eq!(refused(&folder), ["PB0308: needs test.speaker 1.0, and there is none"]);
     folder.put(&build("plugbay-fixture-speaker"), "speaker.so");
-    assert_eq!(told(&folder), Vec::<String>::new());
+    assert_eq!(refused(&folder), nothing);
     let later = needing(|need| {
         need.optional = false;
         need.version = "1.7".parse().unwrap();
     });
     folder.write("asker.so", later);
-    let words = "asker needs test.speaker 1.7, which no other plugin that serves offers; \
-                 speaker offers 1.1";
-    assert_eq!(told(&folder), [words]);
+    let words = "PB0308: needs test.speaker 1.7, found speaker 1.0.0 with 1.1";
+    assert_eq!(refused(&folder), [words]);
     folder.put(&build("plugbay-fixture-asker"), "asker.so");
     fs::remove_file(folder.plugins().join("speaker.so")).unwrap();
-    assert_eq!(told(&folder), Vec::<String>::new());
+    assert_eq!(refused(&folder), nothing);
 }
 
 #[test]

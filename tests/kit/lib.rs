@@ -6,6 +6,7 @@
 mod author;
 mod build;
 pub mod mine;
+mod piece;
 mod rewrite;
 mod turncoat;
 
@@ -17,6 +18,7 @@ pub use build::{
     Variant, build, build_with_nightly, built, compare, compare_sandboxes, released, root, shipped,
     worker,
 };
+pub use piece::{broken_piece, piece, piece_of};
 use plugbay_loader::interface::serde_json::Value;
 use plugbay_loader::{Host, HostBuilder, Probe, StartReport};
 pub use rewrite::{misdeed, turned, with_embedded, with_section};

@@ -8,10 +8,13 @@ mod check;
 mod completions;
 mod dev;
 mod doctor;
+mod graph;
 mod history;
 mod inspect;
 mod list;
+mod lock;
 mod pipe;
+mod plan;
 mod quarantine;
 mod run;
 mod services;
@@ -29,6 +32,11 @@ pub fn execute(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
         Command::Services { contract, alone } => {
             services::run(&common, contract.as_deref(), alone.alone, output)
         }
+        Command::Plan { tree, why, alone } => {
+            plan::run(&common, &plan::Shape { tree, why }, alone.alone, output)
+        }
+        Command::Graph { svg, alone } => graph::run(&common, svg, alone.alone, output),
+        Command::Lock => lock::run(&common, output),
         Command::Inspect { what, verbose, alone } => {
             inspect::run(&common, &what, verbose, alone.alone, output)
         }

@@ -21,6 +21,8 @@ pub enum Request {
     List,
     /// [`Contracts`].
     Services,
+    /// A [`PlanView`](super::PlanView).
+    Plan,
     /// An [`Inspection`].
     Inspect { plugin: String },
     /// The command's result. The arguments are JSON in a string, so that they

@@ -7,6 +7,7 @@ mod follow;
 mod lines;
 mod messages;
 mod place;
+mod plan;
 mod server;
 
 pub use claim::Claim;
@@ -16,6 +17,7 @@ pub use messages::{
     PluginLine, RefusedLine, Reloads, Request,
 };
 pub use place::Place;
+pub use plan::{PlanView, RunLine};
 pub use server::Server;
 
 /// The longest line in either direction, in bytes.

@@ -21,6 +21,7 @@ use super::messages::{
     Action, Answer, Changed, Contracts, HostLine, Inspection, Overview, PinnedLine, PluginLine,
     RefusedLine, Request,
 };
+use super::plan::PlanView;
 use crate::exit::{Exit, Failure};
 use crate::survey::Surveyor;
 use crate::terminal::one_line;
@@ -214,6 +215,11 @@ impl Shared {
             Ok(Request::Services) => {
                 let (host, contracts) = (Some(self.about.clone()), self.host.contracts());
                 written(Ok(Contracts { host, contracts }))
+            }
+            Ok(Request::Plan) => {
+                let not_run = self.host.refused().iter().map(|it| (&**it).into()).collect();
+                let plan = PlanView::new(&self.host.plan(), not_run, Some(self.about.clone()));
+                written(Ok(plan))
             }
             Ok(Request::Inspect { plugin }) => written(self.inspect(&plugin)),
             Ok(Request::Call { plugin, command, arguments }) => {

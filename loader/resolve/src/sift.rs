@@ -29,21 +29,29 @@ pub(crate) fn sift(offers: &[Offer], policy: &Policy) -> Sifted {
         for file in files {
             let offer = &offers[file];
             let Manifest { id, version, .. } = &*offer.manifest;
-            let reason = by_itself(offer, policy).or_else(|| {
-                let other = &offers[*taken.get(&(id, version))?];
+            let out_by_itself = by_itself(offer, policy);
+            // One that failed is the one that was taken, also for its likes.
+            let failed = matches!(out_by_itself, Some(Reason::Failed { .. }));
+            let like = taken.get(&(id, version)).map(|other| &offers[*other]).map(|other| {
                 let path = other.path.clone();
-                Some(if other.hash == offer.hash {
+                if other.hash == offer.hash {
                     Reason::SameBytes { other: path }
                 } else {
                     Reason::Ambiguous { other: path }
-                })
-            });
-            match reason.or_else(|| wrong_kind(offer, offers, &by_id)) {
-                Some(reason) => out.push((file, reason)),
-                None => {
-                    taken.insert((id, version), file);
-                    good.push(file);
                 }
+            });
+            let reason = match (out_by_itself, like) {
+                (Some(reason), None) => Some(reason),
+                (Some(reason), Some(_)) if !failed => Some(reason),
+                (_, Some(like)) => Some(like),
+                (None, None) => wrong_kind(offer, offers, &by_id),
+            };
+            if reason.is_none() || failed {
+                taken.entry((id, version)).or_insert(file);
+            }
+            match reason {
+                Some(reason) => out.push((file, reason)),
+                None => good.push(file),
             }
         }
     }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use plugbay_interface::manifest::PluginId;
 use serde_json::Value;
 
-use super::{Inner, LoadPluginError, Record, StartError};
+use super::{Inner, Record};
 use crate::activate::{self, Active, InTime, Taker};
 use crate::error::Error;
 use crate::events::{Cause, Happening, Times};
@@ -21,7 +21,7 @@ use crate::on_thread::Deadline;
 use crate::parallel;
 use crate::probation::Troubles;
 use crate::reload::ReloadError;
-use crate::report::{Loadable, Phase, PluginStatus, Refusal};
+use crate::report::{Loadable, Phase, Refusal};
 use crate::resolve::Resolved;
 use crate::slot::Slot;
 
@@ -84,6 +84,7 @@ impl Inner {
                 slot
             });
             slot.open(active.clone());
+            known.refused.retain(|old| old.path != active.about.path);
             serve.push((slot, active));
             results.push(Ok(id));
         }
@@ -168,31 +169,5 @@ impl Inner {
             }
             failed.error.into()
         })
-    }
-
-    pub(super) fn bring_up_one(
-        &self,
-        resolved: Resolved,
-        cause: &Cause,
-    ) -> Result<PluginStatus, LoadPluginError> {
-        let mut last = Err(LoadPluginError::Stopped(StartError::Stopped));
-        for outcome in self.bring_up(vec![resolved], cause) {
-            last = match outcome {
-                Ok(id) => {
-                    let mut known = self.known.lock();
-                    known.disabled.remove(&id);
-                    known.refused.retain(|old| old.plugin.as_ref().is_none_or(|(o, _)| *o != id));
-                    match known.plugins.get(&id) {
-                        Some(record) => Ok(self.status(record)),
-                        None => Err(LoadPluginError::NotFound {
-                            plugin: id,
-                            folders: self.options.folders.clone(),
-                        }),
-                    }
-                }
-                Err(refusal) => Err(self.remember(refusal)),
-            };
-        }
-        last
     }
 }

@@ -1,5 +1,6 @@
 //! What a host does with its plugins: the stages put together.
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -7,8 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use parking_lot::MutexGuard;
-use plugbay_interface::manifest::PluginId;
+use plugbay_interface::manifest::{Manifest, PluginId};
 
+use super::settling::Change;
 use super::{Inner, LoadPluginError, Record, StartError};
 use crate::activate::Active;
 use crate::call::CallError;
@@ -21,8 +23,6 @@ use crate::records;
 use crate::report::{
     Loadable, Notice, Phase, PluginState, PluginStatus, Progress, Refusal, StartReport,
 };
-use crate::resolve::{HostFacts, Resolved, resolve};
-use crate::service::unmet;
 use crate::unload::{UnloadError, Unloaded};
 use crate::verify::{Verified, says_to_be, verify};
 
@@ -57,34 +57,22 @@ impl Inner {
         }
         let (verified, problems) = self.verify(found.candidates);
         refused.extend(problems);
-        self.learn_files(&verified);
-        let verified = verified
-            .into_iter()
-            .filter(|verified| {
-                let id = verified.manifest().id.as_str();
-                self.options.only.as_ref().is_none_or(|only| only.contains(id))
-            })
-            .collect();
-        let plan = resolve(verified, &self.facts());
-        for held_back in plan.held_back {
-            refused.push(Arc::new(Refusal {
-                path: held_back.path().to_owned(),
-                plugin: Some((held_back.id().clone(), held_back.version().clone())),
-                error: held_back.into(),
-            }));
+        {
+            let mut known = self.known.lock();
+            known.looked = true;
+            known.files.clear();
+            known.not_taken.clear();
+            known.failed.clear();
+            known.refused = refused;
+            // What was unloaded by hand is to come up again.
+            known.plugins.values_mut().for_each(|record| record.ended_by_hand = false);
         }
-        let new = plan
-            .run
-            .into_iter()
-            .filter(|resolved| self.serving(&resolved.verified().manifest().id).is_none())
-            .collect();
-        refused.extend(self.bring_up(new, &Cause::Start).into_iter().filter_map(Result::err));
-        self.bring_back(&refused);
-        refused.sort_by(|a, b| a.path.cmp(&b.path));
+        self.learn_files(&verified);
+        self.settle(verified, Change::because(&Cause::Start));
 
-        let mut report = StartReport { refused: refused.clone(), ..StartReport::default() };
         let mut known = self.known.lock();
-        known.refused = refused;
+        known.refused.sort_by(|a, b| a.path.cmp(&b.path));
+        let mut report = StartReport { refused: known.refused.clone(), ..StartReport::default() };
         report.active = known
             .plugins
             .values()
@@ -94,8 +82,7 @@ impl Inner {
         if self.prober.went_without() {
             report.notices.push(Notice::Unprobed { worker: self.options.worker.clone() });
         }
-        drop(known);
-        report.notices.extend(unmet(&self.manifests()));
+        report.notices.extend(known.advice.iter().cloned().map(Notice::Advice));
         report
     }
 
@@ -121,13 +108,6 @@ impl Inner {
         (verified, refused)
     }
 
-    pub(super) fn facts(&self) -> HostFacts {
-        HostFacts {
-            version: self.options.version.clone(),
-            disabled: self.known.lock().disabled.iter().cloned().collect(),
-        }
-    }
-
     /// The generation of a plugin that serves now.
     pub(super) fn serving(&self, id: &PluginId) -> Option<Arc<Active>> {
         self.table.load().get(id)?.serving()
@@ -137,27 +117,46 @@ impl Inner {
         if self.serving(id).is_some() {
             return Err(LoadPluginError::AlreadyActive { plugin: id.clone() });
         }
-        let mut facts = self.facts();
-        facts.disabled.retain(|disabled| disabled != id);
-        let resolved = self.find(id, &facts).map_err(|why| self.told(why))?;
-        let outcome = self.bring_up_one(resolved, &Cause::Request);
-        let Err(LoadPluginError::Refused(refusal)) = &outcome else { return outcome };
-        // As at a start: the version that it was rolled back to is what runs here.
-        self.bring_back(std::slice::from_ref(refusal));
-        let known = self.known.lock();
+        let (mut found, refused) = self.look_for(id);
+        if found.is_empty() {
+            return Err(match refused.into_iter().next() {
+                Some(refusal) => self.told(LoadPluginError::Refused(refusal)),
+                None => LoadPluginError::NotFound {
+                    plugin: id.clone(),
+                    folders: self.options.folders.clone(),
+                },
+            });
+        }
+        let mut change = Change::because(&Cause::Request);
+        if found.iter().any(|one| asks_for_others(one.manifest())) && !self.known.lock().looked {
+            change.besides.only = Some(self.look_for_others(id, &mut found));
+        }
+        let was_disabled = {
+            let mut known = self.known.lock();
+            if let Some(record) = known.plugins.get_mut(id) {
+                record.ended_by_hand = false;
+            }
+            known.disabled.remove(id)
+        };
+        let outcome = self.settled(id, found, change);
+        let mut known = self.known.lock();
         match known.plugins.get(id).filter(|record| record.state == PluginState::Active) {
             Some(record) => Ok(self.status(record)),
-            None => outcome,
+            None => {
+                if was_disabled {
+                    known.disabled.insert(id.clone());
+                }
+                Err(outcome.err().unwrap_or_else(|| LoadPluginError::NotFound {
+                    plugin: id.clone(),
+                    folders: self.options.folders.clone(),
+                }))
+            }
         }
     }
 
-    /// The file in the folders that is to be this plugin. A refusal is not told of
-    /// yet.
-    pub(super) fn find(
-        &self,
-        id: &PluginId,
-        facts: &HostFacts,
-    ) -> Result<Resolved, LoadPluginError> {
+    /// The files in the folders that are this plugin now, which is remembered, and those
+    /// that say so and are refused. A refusal is not told of yet.
+    pub(super) fn look_for(&self, id: &PluginId) -> (Vec<Verified>, Vec<Arc<Refusal>>) {
         let found = discover(&self.options.folders, self.options.verify.allow_world_writable);
         let mut candidates = found.candidates;
         // The file that it came from counts, too: it may be broken by now.
@@ -165,47 +164,60 @@ impl Inner {
         candidates.retain(|candidate| {
             says_to_be(candidate, id) || last.as_deref() == Some(candidate.path())
         });
-        let (wanted, refused) = self.verify(candidates);
-        // An older version does not take over because the newer file broke.
-        if self.serving(id).is_some()
-            && let Some(own) = refused.iter().find(|one| last.as_ref() == Some(&one.path))
+        let paths: Vec<_> = candidates.iter().map(|one| one.path().to_owned()).collect();
+        let (found, refused) = self.verify(candidates);
         {
-            return Err(LoadPluginError::Refused(own.clone()));
+            let mut known = self.known.lock();
+            // What is not there any more, or not any more what it was.
+            known.files.retain(|path, offer| offer.manifest.id != *id || paths.contains(path));
+            known.files.retain(|path, _| refused.iter().all(|refusal| refusal.path != *path));
         }
-        let plan = resolve(wanted, facts);
-        let mut held_back = plan.held_back;
-        if let Some(resolved) =
-            plan.run.into_iter().find(|resolved| resolved.verified().manifest().id == *id)
-        {
-            return Ok(resolved);
-        }
-        Err(match held_back.pop() {
-            Some(error) => LoadPluginError::Refused(Arc::new(Refusal::from(error))),
-            None => match refused.into_iter().next() {
-                Some(refusal) => LoadPluginError::Refused(refusal),
-                None => LoadPluginError::NotFound {
-                    plugin: id.clone(),
-                    folders: self.options.folders.clone(),
-                },
-            },
-        })
+        self.learn_files(&found);
+        (found, refused)
+    }
+
+    /// The other files in the folders, for a host that knows none of them; what was asked
+    /// for, and nothing else but what that needs.
+    fn look_for_others(&self, id: &PluginId, found: &mut Vec<Verified>) -> BTreeSet<PluginId> {
+        let mut others = discover(&self.options.folders, self.options.verify.allow_world_writable);
+        others.candidates.retain(|other| found.iter().all(|one| one.path() != other.path()));
+        let (others, _) = self.verify(others.candidates);
+        self.learn_files(&others);
+        found.extend(others);
+        self.all_serving().into_keys().chain([id.clone()]).collect()
     }
 
     pub(super) fn load_file(&self, candidate: Candidate) -> Result<PluginStatus, LoadPluginError> {
-        let verified =
-            verify(candidate, &self.workspace, &self.options.verify).map_err(|error| {
-                let path = error.path().to_owned();
-                self.refuse(Refusal { path, plugin: None, error: error.into() })
-            })?;
+        let verified = verify(candidate, &self.workspace, &self.options.verify)
+            .map_err(|error| self.refuse(Refusal::from(error)))?;
         let id = verified.manifest().id.clone();
         if self.serving(&id).is_some() {
             return Err(LoadPluginError::AlreadyActive { plugin: id });
         }
-        let mut plan = resolve(vec![verified], &self.facts());
-        match (plan.held_back.pop(), plan.run.pop()) {
-            (None, Some(resolved)) => self.bring_up_one(resolved, &Cause::Request),
-            (Some(error), _) => Err(self.refuse(Refusal::from(error))),
-            (None, None) => {
+        let path = verified.path().to_owned();
+        let verified = [verified];
+        let known_before = self.known.lock().files.contains_key(&path);
+        self.learn_files(&verified);
+        let mut change = Change::because(&Cause::Request);
+        let hash = verified.iter().map(|one| one.hash().to_hex().to_string());
+        change.besides.instead = hash.map(|hash| (id.clone(), hash)).collect();
+        if let Some(record) = self.known.lock().plugins.get_mut(&id) {
+            record.ended_by_hand = false;
+        }
+        if !self.known.lock().looked {
+            let only = self.all_serving().into_keys().chain([id.clone()]);
+            change.besides.only = Some(only.collect());
+        }
+        let outcome = self.settled(&id, verified.into(), change);
+        let mut known = self.known.lock();
+        // It need not lie in the folders.
+        if !known_before {
+            known.files.remove(&path);
+        }
+        match (outcome, known.plugins.get(&id)) {
+            (Ok(_), Some(record)) => Ok(self.status(record)),
+            (Err(error), _) => Err(error),
+            (Ok(_), None) => {
                 Err(LoadPluginError::NotFound { plugin: id, folders: self.options.folders.clone() })
             }
         }
@@ -241,14 +253,28 @@ impl Inner {
         self.stopped.store(true, Ordering::Release);
         self.tell.end();
         self.unwatch();
-        let ids: Vec<_> = {
+        let levels = self.in_order_of_ending();
+        let ended_before: Vec<_> = {
             let mut known = self.known.lock();
-            known.to_remove.clear();
+            known.to_end.clear();
             known.to_take.clear();
-            known.plugins.keys().cloned().collect()
+            let serves = |id: &&PluginId| levels.iter().flatten().any(|it| it == *id);
+            known.plugins.keys().filter(|id| !serves(id)).cloned().collect()
         };
-        // All at once, so that the slow ones wait together.
-        let ended = thread::scope(|scope| {
+        // Those first that need others; of what does not, all at once, so that the slow
+        // ones wait together.
+        let levels = [ended_before].into_iter().chain(levels);
+        let ended = levels.flat_map(|ids| self.end_together(&ids)).collect();
+        let known = self.known.lock();
+        let still_to_save =
+            known.plugins.iter().filter(|(_, record)| record.leaving.iter().any(|one| one.saves));
+        let ids: Vec<_> = still_to_save.map(|(id, _)| id.clone()).collect();
+        self.persisted.release_all_but(&ids);
+        ended
+    }
+
+    fn end_together(&self, ids: &[PluginId]) -> Vec<Result<Unloaded, UnloadError>> {
+        thread::scope(|scope| {
             let ends: Vec<_> = ids
                 .iter()
                 .map(|id| {
@@ -269,17 +295,11 @@ impl Inner {
                     Err(ended) => ended,
                 })
                 .collect()
-        });
-        let known = self.known.lock();
-        let still_to_save =
-            known.plugins.iter().filter(|(_, record)| record.leaving.iter().any(|one| one.saves));
-        let ids: Vec<_> = still_to_save.map(|(id, _)| id.clone()).collect();
-        self.persisted.release_all_but(&ids);
-        ended
+        })
     }
 
     /// The last clone of the host is gone.
-    pub(super) fn end(&self) {
+    pub(super) fn end_all(&self) {
         let _in_host = in_host();
         let changing = self.changing.lock();
         for unloaded in self.stop().into_iter().flatten() {
@@ -353,6 +373,11 @@ impl Inner {
         let done = AtomicUsize::new(0);
         move || tell(done.fetch_add(1, Ordering::Relaxed) + 1)
     }
+}
+
+/// Whether a plugin cannot be decided on without the others.
+fn asks_for_others(manifest: &Manifest) -> bool {
+    !manifest.dependencies.is_empty() || manifest.needs.iter().any(|need| !need.optional)
 }
 
 impl Record {

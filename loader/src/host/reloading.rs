@@ -8,8 +8,11 @@ use std::time::Instant;
 
 use plugbay_interface::abi::SavedState;
 use plugbay_interface::manifest::PluginId;
+use plugbay_resolve::Policy;
 
-use super::{Inner, LoadPluginError, Record};
+use super::deciding::NotTaken;
+use super::settling::Change;
+use super::{Inner, LoadPluginError};
 use crate::activate::{ActivateError, Active};
 use crate::discover::{discover, discover_file};
 use crate::error::{Error, Explain};
@@ -21,12 +24,13 @@ use crate::on_thread::Deadline;
 use crate::platform;
 use crate::probe::ProbeError;
 use crate::reload::{LookedAt, Outcome, ReloadError, RollbackError};
-use crate::report::{Loadable, PluginState, Refusal, full_message};
-use crate::resolve::{Resolved, resolve};
+use crate::report::{Loadable, Refusal, full_message};
+use crate::resolve::{self, Plan, Resolved};
+use crate::verdicts::QuarantineEntry;
 use crate::verify::{Verified, verify};
 
 impl Inner {
-    /// Looks for the file of a plugin, and lets it take over.
+    /// Looks at the files of a plugin anew, and lets the best of them take over.
     pub(super) fn reload_from_folders(
         &self,
         id: &PluginId,
@@ -34,21 +38,67 @@ impl Inner {
     ) -> Result<Outcome, LoadPluginError> {
         let mut times = Times::default();
         let begin = Instant::now();
-        let found = self.find(id, &self.facts());
+        let (found, mut refused) = self.look_for(id);
         times.verify = Some(begin.elapsed());
-        let resolved = match (found, self.serving(id)) {
-            (Ok(resolved), _) => resolved,
-            (Err(LoadPluginError::Refused(refusal)), Some(old)) => {
-                self.tell_kept(&old, &refusal, cause, times);
-                return Err(self.remember(refusal));
-            }
-            (Err(why), _) => return Err(self.told(why)),
-        };
-        self.take_over(resolved, cause, times)
+        if found.is_empty() {
+            let Some(refusal) = refused.pop() else {
+                let folders = self.options.folders.clone();
+                return Err(LoadPluginError::NotFound { plugin: id.clone(), folders });
+            };
+            return Err(match self.serving(id) {
+                Some(old) => {
+                    self.tell_kept(&old, &refusal, cause, times);
+                    self.remember(refusal)
+                }
+                None => self.told(LoadPluginError::Refused(refusal)),
+            });
+        }
+        // What it came from is broken now: no other file takes over because of that.
+        let own = self.known.lock().plugins.get(id).map(|record| record.about.path.clone());
+        if let Some(old) = self.serving(id)
+            && let Some(broken) = refused.iter().find(|one| Some(&one.path) == own.as_ref())
+        {
+            self.tell_kept(&old, broken, cause, times);
+            return Err(self.remember(broken.clone()));
+        }
+        self.settled(id, found, Change { times, ..Change::because(cause) })
     }
 
-    /// Reloads what has changed in the folders and loads what is new.
-    /// `unfinished` are left alone.
+    /// Settles, and gives what came of one plugin.
+    pub(super) fn settled(
+        &self,
+        id: &PluginId,
+        found: Vec<Verified>,
+        change: Change<'_>,
+    ) -> Result<Outcome, LoadPluginError> {
+        let mut settled = self.settle(found, change);
+        if let Some(outcome) = settled.looked_at.remove(id) {
+            return outcome;
+        }
+        if self.serving(id).is_some() {
+            return Ok(Outcome::Unchanged);
+        }
+        let known = self.known.lock();
+        let of_it = |refusal: &&Arc<Refusal>| {
+            refusal.plugin.as_ref().is_some_and(|(plugin, _)| plugin == id)
+        };
+        // Of several files, the one that would have been taken.
+        let newest = known
+            .refused
+            .iter()
+            .filter(of_it)
+            .max_by_key(|refusal| refusal.plugin.as_ref().map(|(_, version)| version.clone()));
+        Err(match newest {
+            Some(refusal) => LoadPluginError::Refused(refusal.clone()),
+            None => LoadPluginError::NotFound {
+                plugin: id.clone(),
+                folders: self.options.folders.clone(),
+            },
+        })
+    }
+
+    /// Looks at all folders anew: reloads what has changed, loads what is new, and tries
+    /// again what failed. `unfinished` are left alone.
     pub(super) fn rescan(
         &self,
         cause: &Cause,
@@ -59,48 +109,42 @@ impl Inner {
         found.candidates.retain(|one| unfinished.iter().all(|path| path != one.path()));
         let begin = Instant::now();
         let (verified, mut refused) = self.verify(found.candidates);
-        self.learn_files(&verified);
         let verify = begin.elapsed() / u32::try_from(verified.len().max(1)).unwrap_or(1);
-        let plan = resolve(verified, &self.facts());
-        refused.extend(plan.held_back.into_iter().map(|error| Arc::new(Refusal::from(error))));
         refused.extend(found.problems.into_iter().map(|problem| {
             let path = problem.path().to_owned();
             Arc::new(Refusal { path, plugin: None, error: problem.into() })
         }));
-        let mut looked_at = self.turn_away_all(refused, cause);
-        for resolved in plan.run {
-            let plugin = resolved.verified().manifest().id.clone();
-            // An older version does not take over because the newer file broke.
-            let broke = looked_at.iter().any(|kept| kept.plugin == plugin);
-            if broke || self.is_left_out(&resolved) {
-                continue;
-            }
-            let times = Times { verify: Some(verify), ..times };
-            let outcome = self.take_over(resolved, cause, times);
-            looked_at.push(LookedAt { plugin, outcome });
+        {
+            let mut known = self.known.lock();
+            known.looked = true;
+            known.files.retain(|path, _| refused.iter().all(|refusal| refusal.path != *path));
+            known.failed.clear();
+            known.not_taken.clear();
         }
-        looked_at.sort_by(|a, b| a.plugin.cmp(&b.plugin));
-        looked_at
-    }
-
-    /// Whether it is not to come up by itself: the host is for others only, or
-    /// somebody unloaded it, and its bytes are the same.
-    pub(super) fn is_left_out(&self, resolved: &Resolved) -> bool {
-        let verified = resolved.verified();
-        let id = &verified.manifest().id;
-        let only_others =
-            self.options.only.as_ref().is_some_and(|only| !only.contains(id.as_str()));
-        let unloaded = |record: &Record| {
-            let ended = record.state != PluginState::Active && record.ended_by_hand;
-            ended && record.about.hash == verified.hash()
-        };
-        only_others || self.known.lock().plugins.get(id).is_some_and(unloaded)
+        self.learn_files(&verified);
+        let kept = self.turn_away_all(refused, cause);
+        let times = Times { verify: Some(verify), ..times };
+        let mut settled = self.settle(verified, Change { times, ..Change::because(cause) });
+        for LookedAt { plugin, outcome } in kept {
+            settled.looked_at.insert(plugin, outcome);
+        }
+        settled.into_looked_at()
     }
 
     /// Remembers what is refused now, and tells what is new of it. Gives the
     /// plugins that serve on although their file is refused.
     fn turn_away_all(&self, refused: Vec<Arc<Refusal>>, cause: &Cause) -> Vec<LookedAt> {
-        let before = std::mem::replace(&mut self.known.lock().refused, refused.clone());
+        let before = {
+            let mut known = self.known.lock();
+            // What was decided is decided anew.
+            let decided: Vec<_> = known
+                .refused
+                .iter()
+                .filter(|refusal| matches!(refusal.error, Error::Resolve(_)))
+                .cloned()
+                .collect();
+            std::mem::replace(&mut known.refused, [decided, refused.clone()].concat())
+        };
         let mut looked_at = Vec::new();
         for refusal in refused {
             if let Some(about) = self.served_from(&refusal.path) {
@@ -118,16 +162,7 @@ impl Inner {
         looked_at
     }
 
-    /// Remembers which files are which plugin.
-    pub(super) fn learn_files(&self, verified: &[Verified]) {
-        let mut known = self.known.lock();
-        for one in verified {
-            known.files.insert(one.path().to_owned(), one.manifest().id.clone());
-        }
-    }
-
-    /// Lets a verified file serve: for the first time, or in place of the
-    /// generation that does.
+    /// Lets a file serve in place of the generation that does.
     pub(super) fn take_over(
         &self,
         resolved: Resolved,
@@ -136,13 +171,11 @@ impl Inner {
     ) -> Result<Outcome, LoadPluginError> {
         let id = resolved.verified().manifest().id.clone();
         let Some(old) = self.serving(&id) else {
-            let status = self.bring_up_one(resolved, cause)?;
-            return Ok(Outcome::Loaded(Box::new(status)));
+            return Err(LoadPluginError::NotFound {
+                plugin: id,
+                folders: self.options.folders.clone(),
+            });
         };
-        if old.about.hash == resolved.verified().hash() {
-            self.no_longer_refused(&Loadable::of(resolved.verified()));
-            return Ok(Outcome::Unchanged);
-        }
         self.replace(resolved, &old, cause, times)
             .map(|(reloaded, _)| Outcome::Reloaded(Box::new(reloaded)))
             .map_err(|refusal| self.remember(refusal))
@@ -322,6 +355,7 @@ impl Inner {
         let Loadable { manifest, hash, path, .. } = &*left.about;
         let reason = format!("it was rolled back: {why}");
         let entry = self.verdicts.went_back_from(hash, manifest.id.as_str(), path, reason);
+        self.leave_file(left, entry.clone());
         (!entry.kept).then(|| {
             format!(
                 "version {} is held back until this host ends, and not for the next one: that \
@@ -329,6 +363,20 @@ impl Inner {
                 manifest.version
             )
         })
+    }
+
+    /// The files of a generation that was left are not decided on again.
+    fn leave_file(&self, left: &Active, entry: QuarantineEntry) {
+        let hash = left.about.hash.to_hex().to_string();
+        let error = ProbeError::StillQuarantined(Box::new(entry));
+        let refusal = Arc::new(Refusal::of(&left.about, error));
+        let mut known = self.known.lock();
+        let its = known.files.iter().filter(|(_, offer)| offer.hash == hash);
+        let paths: Vec<_> = its.map(|(path, _)| path.clone()).collect();
+        for path in paths {
+            let not_taken = NotTaken { hash: hash.clone(), refusal: refusal.clone() };
+            known.not_taken.insert(path, not_taken);
+        }
     }
 
     /// The one that waits serves again, and the other one ends.
@@ -389,19 +437,28 @@ impl Inner {
         Ok(reloaded)
     }
 
+    /// A kept file, which was decided on when it was current.
     fn resolve_alone(&self, file: PathBuf) -> Result<Resolved, Arc<Refusal>> {
         let verified = verify(discover_file(&file), &self.workspace, &self.options.verify)
             .map_err(|error| Arc::new(Refusal::from(error)))?;
-        let mut plan = resolve(vec![verified], &self.facts());
-        match (plan.run.pop(), plan.held_back.pop()) {
-            (Some(resolved), _) => Ok(resolved),
-            (None, Some(error)) => Err(Arc::new(Refusal::from(error))),
+        let mut policy = Policy::new(self.options.policy.host.clone());
+        policy.disabled = self.known.lock().disabled.clone();
+        policy.features = self.options.policy.features.clone();
+        // What it needs is looked at when it is known that it is to serve.
+        let mut alone = resolve::offer(&verified);
+        let manifest = Arc::make_mut(&mut alone.manifest);
+        manifest.dependencies.clear();
+        manifest.needs.clear();
+        let plan = Plan::new(vec![alone], &[], &policy);
+        let held_back = plan.held_back().pop();
+        plan.admit(verified).map_err(|_| match held_back {
+            Some(error) => Arc::new(Refusal::from(error)),
             // One went in, so one comes out, here or there.
-            (None, None) => {
+            None => {
                 let error = ActivateError::Unwanted.into();
-                Err(Arc::new(Refusal { path: file, plugin: None, error }))
+                Arc::new(Refusal { path: file, plugin: None, error })
             }
-        }
+        })
     }
 
     /// A new generation was in too much trouble. For the keeper's thread.
@@ -411,8 +468,12 @@ impl Inner {
         if !serves || self.running().is_err() {
             return;
         }
-        if let Err(error) = self.roll_back(id, Cause::Trouble(reason.clone())) {
-            log::warn!("{id} is in trouble ({reason}), and there is no way back: {error}");
+        match self.roll_back(id, Cause::Trouble(reason.clone())) {
+            // Others may need the version that was left.
+            Ok(_) => drop(self.settle(Vec::new(), Change::because(&Cause::Trouble(reason)))),
+            Err(error) => {
+                log::warn!("{id} is in trouble ({reason}), and there is no way back: {error}");
+            }
         }
     }
 
@@ -476,6 +537,12 @@ impl Inner {
 /// Whether it failed because calls did not end in time.
 pub(super) fn is_in_use(refusal: &Refusal) -> bool {
     matches!(refusal.error, Error::Reload(ReloadError::Handover(HandoverError::Busy { .. })))
+}
+
+/// Whether the same file may be taken later, without anybody's doing. Not where it
+/// was slow, or the state could not be had: each attempt lets calls wait.
+pub(super) fn may_pass(refusal: &Refusal) -> bool {
+    is_in_use(refusal) || matches!(refusal.error, Error::Reload(ReloadError::Generations { .. }))
 }
 
 /// In one line.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use plugbay_interface::abi::SavedState;
 use plugbay_interface::manifest::PluginId;
 
+use super::settling::Change;
 use super::{Inner, Leaving, Previous, Record};
 use crate::activate::{Active, Taker};
 use crate::events::{Cause, Happening, Times};
@@ -86,6 +87,39 @@ impl Inner {
         self.tell_retired(&id, retired, times);
         self.end_what_left(&id);
         Ok(unloaded)
+    }
+
+    /// Ends a plugin that somebody wants to end, and those that need it.
+    pub(super) fn end(&self, id: &str, state: PluginState) -> Result<Unloaded, UnloadError> {
+        let serving = id.parse().ok().and_then(|id: PluginId| self.serving(&id).map(|_| id));
+        let Some(id) = serving else { return self.hold_back(id, state) };
+        self.wanted_to_end(&id, state, true);
+        let change = Change { ends: Some((&id, state)), ..Change::because(&Cause::Request) };
+        let mut settled = self.settle(Vec::new(), change);
+        match settled.ended.remove(&id) {
+            Some(Ok(unloaded)) => Ok(unloaded),
+            Some(Err(error)) => {
+                // Nothing was ended, so nothing stays as it would be then.
+                self.wanted_to_end(&id, state, false);
+                self.settle(Vec::new(), Change::because(&Cause::Request));
+                Err(error)
+            }
+            None => Err(UnloadError::NotActive { plugin: id.to_string() }),
+        }
+    }
+
+    fn wanted_to_end(&self, id: &PluginId, state: PluginState, wanted: bool) {
+        let mut known = self.known.lock();
+        if state == PluginState::Disabled {
+            if wanted {
+                known.disabled.insert(id.clone());
+            } else {
+                known.disabled.remove(id);
+            }
+        }
+        if let Some(record) = known.plugins.get_mut(id) {
+            record.ended_by_hand = wanted;
+        }
     }
 
     /// The host is stopped, and somebody still uses this one: no call comes to it
@@ -168,7 +202,8 @@ impl Inner {
         }
         // Refused until now: a file that is good one day is held back then.
         let mut refused = known.refused.iter().filter_map(|refusal| refusal.plugin.as_ref());
-        let mut ids = known.files.values().chain(refused.by_ref().map(|(id, _)| id));
+        let files = known.files.values().map(|offer| &offer.manifest.id);
+        let mut ids = files.chain(refused.by_ref().map(|(id, _)| id));
         let id = match ids.find(|known| known.as_str() == id) {
             Some(id) if state == PluginState::Disabled => id.clone(),
             _ => return Err(UnloadError::NotActive { plugin: id.to_owned() }),
@@ -382,7 +417,7 @@ impl Inner {
         }
         // Nothing is to begin in a host that was stopped.
         if self.running().is_ok() {
-            self.remove_those_in_use();
+            self.end_those_in_use();
             self.take_those_in_use();
         }
         let known = self.known.lock();
@@ -391,7 +426,7 @@ impl Inner {
             let again = (!record.leaving.is_empty()).then(|| Instant::now() + AGAIN);
             until.into_iter().chain(again).min()
         };
-        let waits = !known.to_remove.is_empty() || !known.to_take.is_empty();
+        let waits = !known.to_end.is_empty() || !known.to_take.is_empty();
         let in_use = waits.then(|| Instant::now() + AGAIN);
         let pinned = self.pinned.worth_another_look().then(|| Instant::now() + AGAIN);
         known.plugins.values().filter_map(next).chain(pinned).chain(in_use).min()

@@ -6,19 +6,16 @@ use std::time::Instant;
 
 use plugbay_interface::manifest::PluginId;
 
-use super::reloading::is_in_use;
-use super::{Inner, Known, LoadPluginError, Record};
+use super::settling::Change;
+use super::{Inner, Known, Record};
 use crate::discover::discover_one;
-use crate::error::{Error, Explain};
+use crate::error::Explain;
 use crate::events::{Cause, Happening, Times};
 use crate::keeper::Wish;
-use crate::reload::ReloadError;
 use crate::report::{Loadable, PluginState, Refusal, full_message};
-use crate::resolve::resolve;
 use crate::slot::holders_of;
-use crate::unload::UnloadError;
-use crate::verify::{Verified, verify};
-use crate::watch::{Change, Watcher};
+use crate::verify::verify;
+use crate::watch::{self, Watcher};
 
 impl Inner {
     /// Begins to watch, where that is wanted and not done yet. Before the folders
@@ -46,17 +43,17 @@ impl Inner {
     }
 
     /// Something changed. For the keeper's thread.
-    pub(crate) fn changed(&self, change: Change) {
+    pub(crate) fn changed(&self, change: watch::Change) {
         let _changing = self.change();
         if self.running().is_err() {
             return;
         }
         let times = Times { detect: Some(change.seen().elapsed()), ..Times::default() };
         match change {
-            Change::Ready { path, .. } => self.file_ready(&path, times),
-            Change::Gone { path, .. } => self.file_gone(&path, times),
-            Change::Rescan { unfinished, .. } => self.folders_changed(&unfinished, times),
-            Change::Problem { error, .. } => self.chronicle.tell(problem(&error)),
+            watch::Change::Ready { path, .. } => self.file_ready(&path, times),
+            watch::Change::Gone { path, .. } => self.file_gone(&path, times),
+            watch::Change::Rescan { unfinished, .. } => self.folders_changed(&unfinished, times),
+            watch::Change::Problem { error, .. } => self.chronicle.tell(problem(&error)),
         }
     }
 
@@ -80,95 +77,43 @@ impl Inner {
             Err(error) if error.code() == "PB0201" => return,
             // That it is finished is told, too.
             Err(error) if error.is_unfinished() => return,
-            Err(error) => return self.turn_away(Refusal::from(error), &Cause::File),
+            Err(error) => {
+                self.turn_away(Refusal::from(error), &Cause::File);
+                // What serves from it goes on.
+                self.known.lock().files.remove(path);
+                drop(self.settle(Vec::new(), Change::because(&Cause::File)));
+                return;
+            }
         };
-        let id = verified.manifest().id.clone();
-        let before = self.known.lock().files.insert(path.to_owned(), id.clone());
-        if let Some(before) = before.filter(|before| *before != id) {
-            self.choose(&before, Vec::new(), Times::default());
-        }
-        self.choose(&id, vec![verified], times);
+        let verified = [verified];
+        self.learn_files(&verified);
+        self.settle(verified.into(), Change { times, ..Change::because(&Cause::File) });
     }
 
     fn file_gone(&self, path: &Path, times: Times) {
-        let id = {
+        {
             let mut known = self.known.lock();
             known.refused.retain(|refusal| refusal.path != path);
-            known.files.remove(path)
-        };
-        if let Some(id) = id {
-            self.choose(&id, Vec::new(), times);
+            known.not_taken.remove(path);
+            let Some(offer) = known.files.remove(path) else { return };
+            known.lost_a_file(&offer.manifest.id);
         }
+        self.settle(Vec::new(), Change { times, ..Change::because(&Cause::File) });
     }
 
     fn folders_changed(&self, unfinished: &[PathBuf], times: Times) {
-        let gone: Vec<_> = {
-            let known = self.known.lock();
-            known.files.keys().filter(|path| !path.exists()).cloned().collect()
-        };
+        {
+            let mut known = self.known.lock();
+            let gone: Vec<_> = known.files.keys().filter(|path| !path.exists()).cloned().collect();
+            for path in gone {
+                known.refused.retain(|refusal| refusal.path != path);
+                if let Some(offer) = known.files.remove(&path) {
+                    known.lost_a_file(&offer.manifest.id);
+                }
+            }
+        }
         for looked_at in self.rescan(&Cause::File, unfinished, times) {
             log::debug!("{}: {:?}", looked_at.plugin, looked_at.outcome.is_ok());
-        }
-        for path in gone {
-            self.file_gone(&path, times);
-        }
-    }
-
-    /// Lets the best of the files of one plugin serve, or ends it where none is
-    /// left. `new` were verified just now.
-    fn choose(&self, id: &PluginId, new: Vec<Verified>, times: Times) {
-        if self.options.only.as_ref().is_some_and(|only| !only.contains(id.as_str())) {
-            return;
-        }
-        let (others, serving_from): (Vec<_>, _) = {
-            let known = self.known.lock();
-            let active = known.plugins.get(id).filter(|one| one.state == PluginState::Active);
-            let of_it = known.files.iter().filter(|(_, its)| *its == id).map(|(path, _)| path);
-            let others = of_it.filter(|path| new.iter().all(|new| new.path() != *path));
-            (others.cloned().collect(), active.map(|one| one.about.path.clone()))
-        };
-        let open = self.options.verify.allow_world_writable;
-        let mut all = new;
-        for path in others {
-            let candidate = discover_one(&path, &self.options.folders, open).ok().flatten();
-            let verified = candidate
-                .and_then(|one| verify(one, &self.workspace, &self.options.verify).ok())
-                .filter(|verified| verified.manifest().id == *id);
-            match verified {
-                Some(verified) => all.push(verified),
-                // An older version does not take over because the newer file broke.
-                None if path.exists() && serving_from.as_ref() == Some(&path) => return,
-                None => drop(self.known.lock().files.remove(&path)),
-            }
-        }
-        let any = !all.is_empty();
-        let plan = resolve(all, &self.facts());
-        for error in plan.held_back {
-            self.turn_away(Refusal::from(error), &Cause::File);
-        }
-        match plan.run.into_iter().next() {
-            Some(resolved) => {
-                let path = resolved.verified().path().to_owned();
-                if self.is_left_out(&resolved) {
-                    return;
-                }
-                match self.take_over(resolved, &Cause::File, times) {
-                    Ok(_) => self.known.lock().refused.retain(|refusal| refusal.path != path),
-                    // It is told where it is known.
-                    Err(LoadPluginError::Refused(refusal)) => {
-                        if may_pass(&refusal) {
-                            self.known.lock().to_take.insert(id.clone(), path);
-                            self.keep(Wish::Look);
-                        }
-                    }
-                    Err(error) => log::warn!("{id}: {error}"),
-                }
-            }
-            // Held back: what serves goes on.
-            None if any || self.options.keep_removed => {}
-            // Also one that came from elsewhere, as the version before does after a
-            // rollback: a plugin whose file is deleted is gone.
-            None => self.remove(id),
         }
     }
 
@@ -194,33 +139,18 @@ impl Inner {
         left.into_iter().chain(self.serving(id)).all(|active| holders_of(&active).is_empty())
     }
 
-    /// The last file of a plugin is gone. One that comes is a new one, whatever was
-    /// done with this.
-    fn remove(&self, id: &PluginId) {
-        if let Some(record) = self.known.lock().plugins.get_mut(id) {
-            record.ended_by_hand = false;
-        }
-        if let Err(UnloadError::Busy { plugin, holders, .. }) =
-            self.unload(id.as_str(), PluginState::Unloaded, &Cause::File)
-        {
-            let generation = self.serving(id).map_or(0, |active| active.generation);
-            self.chronicle.tell(Happening::InUse { plugin, generation, holders });
-            self.known.lock().to_remove.insert(id.clone());
-        }
-    }
-
-    /// Ends those that were in use when their file went, once nobody uses them:
-    /// each attempt lets calls wait.
-    pub(super) fn remove_those_in_use(&self) {
-        let free: Vec<_> = {
+    /// Ends those that shall end and were in use, once nobody uses them: each attempt lets
+    /// calls wait.
+    pub(super) fn end_those_in_use(&self) {
+        let free = {
             let mut known = self.known.lock();
-            let back: Vec<_> = known.files.values().cloned().collect();
-            known.to_remove.retain(|id| !back.contains(id));
-            known.to_remove.iter().filter(|id| self.is_free(&known, id)).cloned().collect()
+            let free: Vec<_> =
+                known.to_end.iter().filter(|id| self.is_free(&known, id)).cloned().collect();
+            known.to_end.retain(|id| !free.contains(id));
+            !free.is_empty()
         };
-        for id in free {
-            self.known.lock().to_remove.remove(&id);
-            self.remove(&id);
+        if free {
+            self.settle(Vec::new(), Change::because(&Cause::File));
         }
     }
 
@@ -255,18 +185,13 @@ impl Inner {
         let mut active = known.plugins.iter().filter(|(_, one)| one.state == PluginState::Active);
         // After a rollback it came from no file of the folders.
         let instead = |id: &PluginId, from: &PathBuf| {
-            known.files.get(path) == Some(id) && !known.files.contains_key(from)
+            let is_it = known.files.get(path).is_some_and(|offer| offer.manifest.id == *id);
+            is_it && !known.files.contains_key(from)
         };
         active
             .find(|(id, one)| one.about.path == path || instead(id, &one.about.path))
             .map(|(_, record)| record.about.clone())
     }
-}
-
-/// Whether the same file may be taken later, without anybody's doing. Not where it
-/// was slow, or the state could not be had: each attempt lets calls wait.
-fn may_pass(refusal: &Refusal) -> bool {
-    is_in_use(refusal) || matches!(refusal.error, Error::Reload(ReloadError::Generations { .. }))
 }
 
 fn problem(error: &impl Explain) -> Happening {

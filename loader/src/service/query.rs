@@ -12,7 +12,6 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::host::Host;
-use crate::report::Notice;
 use crate::service::{Service, ServiceError};
 
 /// The plugins that offer a contract and serve, and what is wanted of them; from
@@ -163,31 +162,6 @@ impl fmt::Display for Wish {
         let mut capabilities = self.capabilities.iter();
         capabilities.try_for_each(|one| write!(f, ", capable of `{}`", one.escape_debug()))
     }
-}
-
-/// Of these plugins, those that need a contract of another one which none of them offers.
-pub(crate) fn unmet(manifests: &[Manifest]) -> Vec<Notice> {
-    let mut notices = Vec::new();
-    for Manifest { id: plugin, needs, .. } in manifests {
-        for need in needs.iter().filter(|need| !need.optional) {
-            let wish = Wish {
-                contract: need.id.to_string(),
-                major: need.version.major,
-                minor: need.version.minor,
-                capabilities: Vec::new(),
-            };
-            let mut others = wish.providers(manifests);
-            others.retain(|other| other.plugin != *plugin);
-            if others.iter().all(|other| wish.unfit(&other.provided).is_some()) {
-                notices.push(Notice::Unmet {
-                    plugin: plugin.clone(),
-                    contract: wish.to_string(),
-                    instead: others.iter().map(|other| wish.but(other)).collect(),
-                });
-            }
-        }
-    }
-    notices
 }
 
 /// All contracts that plugins with these manifests offer or call: by id and major

@@ -1,0 +1,201 @@
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use crate::args::Common;
+use crate::control::{PlanView, RefusedLine, Request, RunLine, reach};
+use crate::exit::{Exit, Failure};
+use crate::progress::Bar;
+use crate::settings::Settings;
+use crate::survey::{Surveyor, unknown_in_plan};
+use crate::table::{self, cell, plain};
+use crate::terminal::{Output, Tone, harmless, one_line};
+
+/// How a plan is printed.
+pub struct Shape {
+    pub tree: bool,
+    pub why: Option<String>,
+}
+
+pub fn run(common: &Common, shape: &Shape, alone: bool, output: &Output) -> Result<Exit, Failure> {
+    let settings = Settings::read(common)?;
+    let (mut plan, as_locked) = view(&settings, common, alone)?;
+    if let Some(id) = &shape.why {
+        if !about(&plan, id) {
+            return Err(unknown_in_plan(id, &plan));
+        }
+        plan.run.retain(|line| line.id == *id || !output.json);
+        plan.not_run.retain(|line| line.id.as_ref() == Some(id));
+    }
+    if output.json {
+        output.json(&plan)?;
+        return as_locked.map(|()| Exit::Ok);
+    }
+    let mut text = match (&shape.why, shape.tree) {
+        (Some(id), _) => why(&plan, id, output),
+        (None, true) => tree(&plan, output) + &rest(&plan, output),
+        (None, false) => levels(&plan, output) + &rest(&plan, output),
+    };
+    let note = match &plan.host {
+        Some(host) => format!("Answered by the host with process id {}.", host.pid),
+        None => "No host was asked: this is what would run.".to_owned(),
+    };
+    let _ = writeln!(text, "\n{}", output.paint(Tone::Faint, &note));
+    output.text(&text)?;
+    as_locked.map(|()| Exit::Ok)
+}
+
+/// What is decided, by the running host, or by a look at the folders; and whether
+/// everything is there that a lock names.
+pub fn view(
+    settings: &Settings,
+    common: &Common,
+    alone: bool,
+) -> Result<(PlanView, Result<(), Failure>), Failure> {
+    if let Some(mut host) = reach(&settings.socket, common, alone)? {
+        return Ok((host.ask(&Request::Plan)?, Ok(())));
+    }
+    let bar = Bar::new();
+    let surveyor = Surveyor::new(settings);
+    let survey = surveyor.folders(&settings.folders, |done, total| bar.checked(done, total))?;
+    let not_run = survey.refused.iter().map(RefusedLine::from).collect();
+    Ok((PlanView::new(&survey.plan, not_run, None), settings.check_lock(&survey.plan)))
+}
+
+fn about(plan: &PlanView, id: &str) -> bool {
+    let runs = plan.run.iter().any(|line| line.id == id);
+    runs || plan.not_run.iter().any(|line| line.id.as_deref() == Some(id))
+}
+
+fn levels(plan: &PlanView, output: &Output) -> String {
+    if plan.run.is_empty() {
+        return "Nothing runs.\n".to_owned();
+    }
+    let mut table = table::table(output, &["LEVEL", "PLUGIN", "KINDS", "NEEDS", "USES"]);
+    for line in &plan.run {
+        table.add_row([
+            plain(&line.level.to_string()),
+            cell(output, &line.name(), Tone::Good),
+            plain(&or_dash(&line.kinds)),
+            plain(&or_dash(&line.needs)),
+            plain(&or_dash(&line.uses)),
+        ]);
+    }
+    table::lines(&table)
+}
+
+fn or_dash(words: &[String]) -> String {
+    if words.is_empty() { "-".into() } else { words.join(", ") }
+}
+
+/// Those that nobody needs, and below each what it needs.
+fn tree(plan: &PlanView, output: &Output) -> String {
+    if plan.run.is_empty() {
+        return "Nothing runs.\n".to_owned();
+    }
+    let needed: BTreeSet<&String> = plan.run.iter().flat_map(|line| &line.needs).collect();
+    let mut roots: Vec<&RunLine> =
+        plan.run.iter().filter(|line| !needed.contains(&line.name())).collect();
+    roots.sort_by_key(|line| line.name());
+    let mut text = String::new();
+    let mut shown = BTreeSet::new();
+    for root in roots {
+        let _ = writeln!(text, "{}", output.paint(Tone::Good, &root.name()));
+        branches(plan, root, "", &mut shown, &mut text);
+    }
+    text
+}
+
+fn branches<'a>(
+    plan: &'a PlanView,
+    line: &'a RunLine,
+    indent: &str,
+    shown: &mut BTreeSet<&'a str>,
+    text: &mut String,
+) {
+    for (at, need) in line.needs.iter().enumerate() {
+        let last = at + 1 == line.needs.len();
+        let below = plan.run.iter().find(|other| other.name() == *need);
+        let is_new = shown.insert(need);
+        let more = below.is_some_and(|below| !below.needs.is_empty());
+        let mark = if more && !is_new { " (above)" } else { "" };
+        let _ = writeln!(text, "{indent}{} {need}{mark}", if last { "└─" } else { "├─" });
+        // Deeper than anybody reads.
+        if let Some(below) = below.filter(|_| is_new && indent.len() < 300) {
+            branches(
+                plan,
+                below,
+                &format!("{indent}{}", if last { "   " } else { "│  " }),
+                shown,
+                text,
+            );
+        }
+    }
+}
+
+/// Chains, what does not run, and advice.
+fn rest(plan: &PlanView, output: &Output) -> String {
+    let mut text = String::new();
+    for (kind, members) in plan.chains.iter().filter(|(_, members)| !members.is_empty()) {
+        let _ = writeln!(text, "\nChain of {}: {}", one_line(kind), members.join(" → "));
+    }
+    if !plan.not_run.is_empty() {
+        let _ = writeln!(text, "\n{}", output.paint(Tone::Strong, "Not run:"));
+    }
+    for line in &plan.not_run {
+        text += &not_run(line, output);
+    }
+    for advice in &plan.advice {
+        let _ = writeln!(text, "\n{} {}", output.paint(Tone::Doubtful, "note:"), one_line(advice));
+    }
+    text
+}
+
+fn not_run(line: &RefusedLine, output: &Output) -> String {
+    let name = match (&line.id, &line.version) {
+        (Some(id), Some(version)) => format!("{id} {version}"),
+        _ => one_line(&line.path),
+    };
+    let reason = harmless(&line.reason).replace('\n', "\n      ");
+    format!(
+        "  {}  {}: {reason}\n    {}\n    help: {}\n",
+        output.paint(Tone::Bad, &name),
+        line.code,
+        output.paint(Tone::Faint, &one_line(&line.path)),
+        one_line(&line.help),
+    )
+}
+
+/// What is decided about one plugin, and who counts on it.
+fn why(plan: &PlanView, id: &str, output: &Output) -> String {
+    let mut text = String::new();
+    for line in plan.run.iter().filter(|line| line.id == id) {
+        let name = line.name();
+        let _ = writeln!(
+            text,
+            "{} runs, from {}, at level {}",
+            output.paint(Tone::Good, &name),
+            one_line(&line.path),
+            line.level
+        );
+        for (what, others) in [("needs", &line.needs), ("uses", &line.uses)] {
+            if !others.is_empty() {
+                let _ = writeln!(text, "  {what} {}", others.join(", "));
+            }
+        }
+        let by = |of: fn(&RunLine) -> &Vec<String>| {
+            let users = plan.run.iter().filter(|other| of(other).contains(&name));
+            users.map(RunLine::name).collect::<Vec<_>>()
+        };
+        for (what, others) in
+            [("is needed by", by(|line| &line.needs)), ("is used by", by(|line| &line.uses))]
+        {
+            if !others.is_empty() {
+                let _ = writeln!(text, "  {what} {}", others.join(", "));
+            }
+        }
+    }
+    for line in &plan.not_run {
+        text += &not_run(line, output);
+    }
+    text
+}

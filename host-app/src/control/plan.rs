@@ -1,0 +1,84 @@
+//! What runs, in which order, and why the rest does not: as it goes over the socket, and as
+//! `--json` prints it.
+
+use std::collections::BTreeMap;
+
+use plugbay_loader::{Plan, printable};
+use serde::{Deserialize, Serialize};
+
+use super::{HostLine, RefusedLine};
+
+/// A decision, with names in the place of numbers.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct PlanView {
+    /// None where nothing was asked but the folders.
+    pub host: Option<HostLine>,
+    /// In the order of activation.
+    pub run: Vec<RunLine>,
+    /// Per kind that is a chain: the ids of its members, in order.
+    pub chains: BTreeMap<String, Vec<String>>,
+    pub not_run: Vec<RefusedLine>,
+    pub advice: Vec<String>,
+}
+
+/// One that runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunLine {
+    pub id: String,
+    pub version: String,
+    /// What has the same number can be activated at the same time, after all below.
+    pub level: usize,
+    pub kinds: Vec<String>,
+    /// What it cannot run without: `id version`.
+    pub needs: Vec<String>,
+    /// What it may use, and that runs.
+    pub uses: Vec<String>,
+    pub path: String,
+    pub hash: String,
+}
+
+impl PlanView {
+    pub fn new(plan: &Plan, not_run: Vec<RefusedLine>, host: Option<HostLine>) -> Self {
+        let offers = plan.offers();
+        let decision = plan.decision();
+        let names = |files: &[usize]| {
+            files.iter().map(|file| offers[*file].name().to_string()).collect::<Vec<_>>()
+        };
+        let mut run: Vec<RunLine> = decision
+            .run
+            .iter()
+            .map(|chosen| {
+                let offer = &offers[chosen.offer];
+                let only_used = chosen.uses.iter().copied().filter(|it| !chosen.needs.contains(it));
+                RunLine {
+                    id: offer.manifest.id.to_string(),
+                    version: offer.manifest.version.to_string(),
+                    level: chosen.level,
+                    kinds: offer.manifest.kinds.clone(),
+                    needs: names(&chosen.needs),
+                    uses: names(&only_used.collect::<Vec<_>>()),
+                    path: printable(&offer.path),
+                    hash: offer.hash.clone(),
+                }
+            })
+            .collect();
+        run.sort_by_key(|line| line.level);
+        let id = |file: &usize| offers[*file].manifest.id.to_string();
+        let chains = decision.chains.iter();
+        Self {
+            host,
+            run,
+            chains: chains
+                .map(|(kind, files)| (kind.clone(), files.iter().map(id).collect()))
+                .collect(),
+            not_run,
+            advice: plan.advice().iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl RunLine {
+    pub fn name(&self) -> String {
+        format!("{} {}", self.id, self.version)
+    }
+}

@@ -1,0 +1,344 @@
+//! How what was decided comes to be so: what is out ends, those first that need others;
+//! then the rest comes up, level by level. What fails changes what can be decided, and it
+//! is decided anew.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use plugbay_interface::manifest::PluginId;
+use plugbay_resolve::{Offer, Reason};
+
+use super::deciding::{Besides, NotTaken};
+use super::reloading::may_pass;
+use super::{Inner, LoadPluginError};
+use crate::discover::{discover_file, discover_one};
+use crate::error::{Error, Explain};
+use crate::events::{Cause, Happening, Times};
+use crate::keeper::Wish;
+use crate::reload::{LookedAt, Outcome};
+use crate::report::{Loadable, PluginState, Refusal};
+use crate::resolve::{Plan, ResolveError, Resolved, offer, one_line};
+use crate::unload::{UnloadError, Unloaded};
+use crate::verify::{Verified, verify};
+
+/// Decisions for one change. Each one that is not the last is because something failed, or
+/// a file was exchanged meanwhile.
+const MOST_DECISIONS: usize = 10_000;
+
+/// What is to be settled.
+pub(super) struct Change<'a> {
+    pub(super) cause: &'a Cause,
+    /// What the new files have taken until now.
+    pub(super) times: Times,
+    /// The plugin that somebody ends, and how it is to be called then.
+    pub(super) ends: Option<(&'a PluginId, PluginState)>,
+    pub(super) besides: Besides,
+}
+
+impl<'a> Change<'a> {
+    pub(super) fn because(cause: &'a Cause) -> Self {
+        Self { cause, times: Times::default(), ends: None, besides: Besides::default() }
+    }
+}
+
+/// What came of it, by plugin.
+#[derive(Default)]
+pub(super) struct Settled {
+    pub(super) looked_at: BTreeMap<PluginId, Result<Outcome, LoadPluginError>>,
+    pub(super) ended: BTreeMap<PluginId, Result<Unloaded, UnloadError>>,
+}
+
+impl Settled {
+    pub(super) fn into_looked_at(self) -> Vec<LookedAt> {
+        let looked_at = self.looked_at.into_iter();
+        looked_at.map(|(plugin, outcome)| LookedAt { plugin, outcome }).collect()
+    }
+}
+
+impl Inner {
+    /// Decides what runs now, and lets it. `fresh` were verified just now, and are in
+    /// `known.files`.
+    pub(super) fn settle(&self, fresh: Vec<Verified>, mut change: Change<'_>) -> Settled {
+        let fresh = fresh.into_iter().map(|verified| (verified.path().to_owned(), verified));
+        let mut fresh: HashMap<PathBuf, Verified> = fresh.collect();
+        let mut settled = Settled::default();
+        let before: Vec<_> = self.known.lock().refused.clone();
+        for _ in 0..MOST_DECISIONS {
+            let plan = self.plan(&change.besides, change.cause);
+            // Who hears of what comes and goes may ask at once why the others do not run.
+            let held_back = self.remember_plan(&plan);
+            let done = self.end_what_is_out(&plan, &mut change, &mut settled)
+                && self.bring_in(&plan, &mut fresh, &change, &mut settled);
+            if done {
+                self.tell_held_back(held_back, &before, change.cause, &mut settled);
+                break;
+            }
+        }
+        settled
+    }
+
+    /// Ends what serves and shall not. Whether all of it has ended.
+    fn end_what_is_out(&self, plan: &Plan, change: &mut Change<'_>, settled: &mut Settled) -> bool {
+        let is_out =
+            |id: &PluginId| plan.chosen(id).is_none() && !change.besides.stays.contains(id);
+        let serving = self.all_serving();
+        if !serving.keys().any(is_out) {
+            return true;
+        }
+        let out: Vec<PluginId> =
+            self.in_order_of_ending().into_iter().flatten().filter(|id| is_out(id)).collect();
+        for id in out {
+            let by_hand = change.ends.filter(|(ends, _)| **ends == id);
+            let (state, cause) = match by_hand {
+                Some((_, state)) => (state, Cause::Request),
+                None => (PluginState::Unloaded, self.why_out(plan, &id, change.cause)),
+            };
+            let ended = self.unload(id.as_str(), state, &cause);
+            if let Err(UnloadError::Busy { plugin, holders, .. }) = &ended {
+                change.besides.stays.insert(id.clone());
+                if by_hand.is_none() {
+                    let generation = self.serving(&id).map_or(0, |active| active.generation);
+                    let (plugin, holders) = (plugin.clone(), holders.clone());
+                    self.chronicle.tell(Happening::InUse { plugin, generation, holders });
+                    self.known.lock().to_end.insert(id.clone());
+                    self.keep(Wish::Look);
+                }
+                settled.ended.insert(id, ended);
+                return false;
+            }
+            settled.ended.insert(id, ended);
+        }
+        true
+    }
+
+    /// What a plugin that serves ends for.
+    fn why_out(&self, plan: &Plan, id: &PluginId, cause: &Cause) -> Cause {
+        let hash = self.serving(id).map(|active| active.about.hash.to_hex().to_string());
+        let held = plan.decision().held_back.iter().find(|held| {
+            let offer = &plan.offers()[held.offer];
+            offer.manifest.id == *id && hash.as_deref() == Some(&offer.hash)
+        });
+        match held {
+            Some(held) => Cause::Decision(held.reason.to_string()),
+            // Its file is gone.
+            None => cause.clone(),
+        }
+    }
+
+    /// Lets everything serve that shall. Whether all of it does.
+    fn bring_in(
+        &self,
+        plan: &Plan,
+        fresh: &mut HashMap<PathBuf, Verified>,
+        change: &Change<'_>,
+        settled: &mut Settled,
+    ) -> bool {
+        for level in &plan.decision().levels {
+            let mut new = Vec::new();
+            for offer in level.iter().map(|file| &plan.offers()[*file]) {
+                let id = &offer.manifest.id;
+                if change.besides.stays.contains(id) {
+                    continue;
+                }
+                let old = self.serving(id);
+                if let Some(old) = &old
+                    && old.about.hash.to_hex().as_str() == offer.hash
+                {
+                    if let Some(same) = fresh.remove(&offer.path) {
+                        self.no_longer_refused(&Loadable::of(&same));
+                        settled.looked_at.entry(id.clone()).or_insert(Ok(Outcome::Unchanged));
+                    }
+                    continue;
+                }
+                let Some(resolved) = self.admitted(plan, offer, fresh) else { return false };
+                match old {
+                    None => new.push(resolved),
+                    Some(_) => {
+                        let outcome = self.take_over(resolved, change.cause, change.times);
+                        let failed = self.could_not(offer, &outcome);
+                        settled.looked_at.insert(id.clone(), outcome);
+                        if failed {
+                            return false;
+                        }
+                    }
+                }
+            }
+            if !new.is_empty() && !self.bring_up_level(new, change, settled) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The file of a plan, ready to be loaded; none where it is not there any more as it
+    /// was decided on, which is known then.
+    fn admitted(
+        &self,
+        plan: &Plan,
+        offer: &Offer,
+        fresh: &mut HashMap<PathBuf, Verified>,
+    ) -> Option<Resolved> {
+        let of_now = fresh.remove(&offer.path).map_or_else(|| self.verify_again(offer), Ok);
+        let error = match of_now.map(|verified| plan.admit(verified)) {
+            Ok(Ok(resolved)) => return Some(resolved),
+            Ok(Err(other)) => {
+                self.learn_files(&[*other]);
+                return None;
+            }
+            Err(error) => error,
+        };
+        let mut known = self.known.lock();
+        known.files.remove(&offer.path);
+        drop(known);
+        if let Some(refusal) = error {
+            self.tell_refusal(&refusal, &Cause::File);
+            self.remember(refusal);
+        }
+        None
+    }
+
+    fn verify_again(&self, offer: &Offer) -> Result<Verified, Option<Arc<Refusal>>> {
+        let open = self.options.verify.allow_world_writable;
+        let found = discover_one(&offer.path, &self.options.folders, open);
+        let candidate = match found {
+            Ok(Some(candidate)) => candidate,
+            // From outside of the folders.
+            Ok(None) | Err(_) => discover_file(&offer.path),
+        };
+        verify(candidate, &self.workspace, &self.options.verify).map_err(|error| {
+            // That it is gone, or written, is told by itself.
+            let quiet = error.code() == "PB0201" || error.is_unfinished();
+            (!quiet).then(|| Arc::new(Refusal::from(error)))
+        })
+    }
+
+    /// Whether a new version did not take over: then the one before goes on.
+    fn could_not(&self, offer: &Offer, outcome: &Result<Outcome, LoadPluginError>) -> bool {
+        match outcome {
+            Ok(_) => {
+                let mut known = self.known.lock();
+                known.refused.retain(|refusal| refusal.path != offer.path);
+                false
+            }
+            Err(LoadPluginError::Refused(refusal)) => {
+                self.not_taken(offer.path.clone(), offer.hash.clone(), refusal.clone());
+                if may_pass(refusal) {
+                    let id = offer.manifest.id.clone();
+                    self.known.lock().to_take.insert(id, offer.path.clone());
+                    self.keep(Wish::Look);
+                }
+                true
+            }
+            Err(error) => {
+                log::warn!("{}: {error}", offer.manifest.id);
+                true
+            }
+        }
+    }
+
+    /// Brings up those that do not serve yet. Whether all are up.
+    fn bring_up_level(
+        &self,
+        new: Vec<Resolved>,
+        change: &Change<'_>,
+        settled: &mut Settled,
+    ) -> bool {
+        let mut all = true;
+        for outcome in self.bring_up(new, change.cause) {
+            match outcome {
+                Ok(id) => {
+                    let known = self.known.lock();
+                    let status = known.plugins.get(&id).map(|record| self.status(record));
+                    drop(known);
+                    if let Some(status) = status {
+                        settled.looked_at.insert(id, Ok(Outcome::Loaded(Box::new(status))));
+                    }
+                }
+                Err(refusal) => {
+                    all = false;
+                    self.remember(refusal.clone());
+                    self.bring_back(std::slice::from_ref(&refusal));
+                    let Some((id, _)) = refusal.plugin.clone() else { continue };
+                    if self.serving(&id).is_some() {
+                        // The version that it was rolled back to is what runs here.
+                        let mut known = self.known.lock();
+                        let hash = known.files.get(&refusal.path).map(|file| file.hash.clone());
+                        if let Some(hash) = hash {
+                            let not_taken = NotTaken { hash, refusal: refusal.clone() };
+                            known.not_taken.insert(refusal.path.clone(), not_taken);
+                        }
+                    } else {
+                        let why = format!("{}: {}", refusal.error.code(), one_line(&refusal));
+                        self.known.lock().failed.insert(id.clone(), why);
+                    }
+                    settled.looked_at.insert(id, Err(LoadPluginError::Refused(refusal)));
+                }
+            }
+        }
+        all
+    }
+
+    /// Remembers what does not run and why, and gives that.
+    fn remember_plan(&self, plan: &Plan) -> Vec<Arc<Refusal>> {
+        let mut known = self.known.lock();
+        let kept: Vec<_> = known.not_taken.values().map(|it| it.refusal.clone()).collect();
+        known.refused.retain(|refusal| {
+            !matches!(refusal.error, Error::Resolve(_))
+                || kept.iter().any(|it| Arc::ptr_eq(it, refusal))
+        });
+        // Those were told when it happened.
+        let was_told = |error: &ResolveError| match error.reason() {
+            Some(Reason::Held(_)) => true,
+            Some(Reason::Failed { .. }) => known.refused.iter().any(|it| it.path == error.path()),
+            _ => false,
+        };
+        let held_back = plan.held_back().into_iter().filter(|error| !was_told(error));
+        let held_back: Vec<_> = held_back.map(|error| Arc::new(Refusal::from(error))).collect();
+        known.refused.extend(held_back.iter().cloned());
+        known.advice = plan.advice().to_vec();
+        held_back
+    }
+
+    /// Tells what was not known before.
+    fn tell_held_back(
+        &self,
+        held_back: Vec<Arc<Refusal>>,
+        before: &[Arc<Refusal>],
+        cause: &Cause,
+        settled: &mut Settled,
+    ) {
+        for refusal in held_back {
+            if let Some(about) = self.served_from(&refusal.path) {
+                let id = about.manifest.id.clone();
+                let outcome = Err(LoadPluginError::Refused(refusal.clone()));
+                settled.looked_at.entry(id).or_insert(outcome);
+            }
+            let is_known = before.iter().any(|old| {
+                old.path == refusal.path
+                    && old.error.code() == refusal.error.code()
+                    && old.reason() == refusal.reason()
+            });
+            // What a start refuses is in its report.
+            if !is_known && *cause != Cause::Start {
+                self.tell_refusal(&refusal, cause);
+            }
+        }
+    }
+
+    /// Remembers what files are. One that was looked at anew is worth a try.
+    pub(super) fn learn_files(&self, verified: &[Verified]) {
+        let mut known = self.known.lock();
+        for one in verified {
+            let (path, id) = (one.path().to_owned(), one.manifest().id.clone());
+            known.gone.remove(&id);
+            known.to_end.remove(&id);
+            known.failed.remove(&id);
+            known.not_taken.remove(&path);
+            let before = known.files.insert(path, offer(one));
+            if let Some(before) = before.filter(|before| before.manifest.id != id) {
+                known.lost_a_file(&before.manifest.id);
+            }
+        }
+    }
+}
