@@ -6,7 +6,7 @@ use crate::TooDeep;
 use crate::escaped_path::printable;
 
 /// Why a registry did not do what it was asked. What it had acknowledged before is as
-/// it was, except where this says that it was [damaged](Self::Damaged).
+/// it was, except where [`is_begun_anew`](Self::is_begun_anew) says otherwise.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
@@ -87,15 +87,22 @@ pub enum RegistryError {
         path: PathBuf,
     },
     /// It was found damaged while it was in use. Nothing was done but this: the damaged
-    /// file was set aside, and a new registry is begun, which is empty.
+    /// file was set aside, and an empty one is begun.
     #[error("the registry was damaged ({what}), and a new one is begun: {}", printable(.path))]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What does not fit.
         what: String,
-        /// Where the damaged file lies now; none where another host has set it aside.
-        set_aside: Option<PathBuf>,
+        /// Where the damaged file lies now.
+        set_aside: PathBuf,
+    },
+    /// Somebody removed it or put another one in its place while it was in use: another
+    /// host that found it damaged, or a person. Nothing was done.
+    #[error("another registry lies where the one in use was: {}", printable(.path))]
+    Replaced {
+        /// The file.
+        path: PathBuf,
     },
     /// It is damaged, and cannot be set aside.
     #[error("the registry is damaged ({what}) and cannot be set aside: {}", printable(.path))]
@@ -161,7 +168,14 @@ impl RegistryError {
             Self::Process { .. } => "PB1612",
             Self::Io { .. } => "PB1613",
             Self::Database { .. } => "PB1614",
+            Self::Replaced { .. } => "PB1615",
         }
+    }
+
+    /// Whether the registry works and does not know any more what it acknowledged: the
+    /// host records what it knows once more, and does then what failed.
+    pub fn is_begun_anew(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Replaced { .. })
     }
 
     /// What to do about it, in a sentence.
@@ -188,12 +202,13 @@ impl RegistryError {
                 printable(path)
             ),
             Self::Foreign { .. } => "name another file for the registry".into(),
-            Self::Damaged { set_aside, .. } => {
-                let rest = "nothing is lost that is in the plugins folder: start the host anew";
-                match set_aside {
-                    Some(path) => format!("{rest}; the damaged file is {}", printable(path)),
-                    None => rest.into(),
-                }
+            Self::Damaged { set_aside, .. } => format!(
+                "start the host anew, so that it records what is in the plugins folder; the \
+                 damaged file is kept: {}",
+                printable(set_aside)
+            ),
+            Self::Replaced { .. } => {
+                "start the host anew, so that it records what is in the plugins folder".into()
             }
             Self::NotSetAside { path, .. } => format!(
                 "move it away, and see who may write to the folder: ls -ld {}",

@@ -5,6 +5,7 @@ mod snapshot;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use plugbay_manifest::PluginId;
 use serde::Deserialize;
@@ -48,6 +49,8 @@ pub struct FileRegistry {
 struct Known {
     snapshot: Option<Snapshot>,
     journal: Option<Journal>,
+    /// When the registry was begun that was opened.
+    begun: Option<Timestamp>,
 }
 
 /// What is found in a file.
@@ -83,7 +86,9 @@ impl FileRegistry {
         {
             let _locked = registry.lock.alone("open")?;
             sweep(&registry.place);
-            registry.read(&mut registry.known.lock(), &mut set_aside)?;
+            let known = &mut *registry.known.lock();
+            registry.read(known, &mut set_aside)?;
+            known.begun = known.snapshot.as_ref().and_then(|snapshot| snapshot.begun);
         }
         Ok(Opened { registry, set_aside })
     }
@@ -144,7 +149,7 @@ impl FileRegistry {
         let answer = self.catch_up(known).and_then(|()| action(known));
         if answer.is_err() {
             // It may say what the files do not.
-            *known = Known::default();
+            (known.snapshot, known.journal) = (None, None);
         }
         answer
     }
@@ -166,10 +171,13 @@ impl FileRegistry {
         }
         let mut set_aside = Vec::new();
         self.read(known, &mut set_aside)?;
+        let begun = known.snapshot.as_ref().and_then(|snapshot| snapshot.begun);
+        let replaced = std::mem::replace(&mut known.begun, begun) != begun;
         match set_aside.pop() {
             Some(SetAside { from: path, to, what }) => {
-                Err(RegistryError::Damaged { path, what, set_aside: Some(to) })
+                Err(RegistryError::Damaged { path, what, set_aside: to })
             }
+            None if replaced => Err(RegistryError::Replaced { path: file.to_owned() }),
             None => Ok(()),
         }
     }

@@ -15,9 +15,10 @@ use crate::{
 /// was doing when it failed, or when the process was killed, is either all there or not
 /// at all.
 ///
-/// Every method fails by a [`RegistryError`]. One of them is not an error of that call
-/// alone: after [`RegistryError::Damaged`] the registry is empty, and the host records
-/// what it knows once more.
+/// Every method fails by a [`RegistryError`]. Two of them are not of that call alone:
+/// where [`RegistryError::is_begun_anew`], the registry does not know any more what it
+/// was told, and the host records what it knows once more. Each host that has it open is
+/// told so once.
 ///
 /// [`Limits::patience`]: crate::Limits::patience
 pub trait Registry: Send + Sync {

@@ -13,7 +13,7 @@ use plugbay_manifest::PluginId;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use self::opening::Database;
-use self::trouble::{Trouble, Verdict};
+use self::trouble::{Consequence, Trouble};
 use crate::aside::set_aside;
 use crate::durable::sweep;
 use crate::error::io_error;
@@ -35,7 +35,15 @@ pub struct SqliteRegistry {
     place: Place,
     lock: LockFile,
     limits: Limits,
-    database: Mutex<Option<Database>>,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    /// None, where it is to be opened anew.
+    database: Option<Database>,
+    /// Which file the registry was in that was opened.
+    known: Identity,
 }
 
 impl SqliteRegistry {
@@ -63,7 +71,8 @@ impl SqliteRegistry {
             sweep(&place);
             opening::open(&place, &limits)?
         };
-        let registry = Self { place, lock, limits, database: Mutex::new(Some(database)) };
+        let held = Held { known: database.identity, database: Some(database) };
+        let registry = Self { place, lock, limits, held: Mutex::new(held) };
         Ok(Opened { registry, set_aside: aside.into_iter().collect() })
     }
 
@@ -94,21 +103,21 @@ impl SqliteRegistry {
         operation: &'static str,
         action: impl FnOnce(&mut Connection) -> Result<T, Trouble>,
     ) -> Result<T, RegistryError> {
-        let held = &mut *self.database.lock();
+        let held = &mut *self.held.lock();
         let (locked, mut database) = self.current(held, operation)?;
         let trouble = match action(&mut database.connection) {
             Ok(answer) => {
-                *held = Some(database);
+                held.database = Some(database);
                 return Ok(answer);
             }
             Err(trouble) => trouble,
         };
         match trouble.judge(operation, self.place.file(), self.limits.patience) {
-            Verdict::Failed(error) => {
-                *held = Some(database);
+            Consequence::Failed(error) => {
+                held.database = Some(database);
                 Err(error)
             }
-            Verdict::Damaged(what) => {
+            Consequence::Damaged(what) => {
                 drop(locked);
                 let damaged = database.identity;
                 opening::leave(database.connection);
@@ -120,23 +129,28 @@ impl SqliteRegistry {
     /// The database that lies at the path, which nobody sets aside until the lock is dropped.
     fn current(
         &self,
-        held: &mut Option<Database>,
+        held: &mut Held,
         operation: &'static str,
     ) -> Result<(Locked, Database), RegistryError> {
         loop {
             let locked = self.lock.with_others(operation)?;
             let there = self.identity(operation)?;
-            if let Some(database) = held.take_if(|held| Some(held.identity) == there) {
+            if let Some(database) = held.database.take_if(|held| Some(held.identity) == there) {
                 return Ok((locked, database));
             }
             drop(locked);
-            // Another host has set it aside, or somebody moved it.
-            *held = None;
+            // Another host has set it aside, or somebody moved it. It is closed after the
+            // one that lies there now was opened, so that the two do not look the same.
             let _alone = self.lock.alone(operation)?;
             let (database, aside) = opening::open(&self.place, &self.limits)?;
-            *held = Some(database);
+            let found = database.identity;
+            held.database = Some(database);
+            let replaced = std::mem::replace(&mut held.known, found) != found;
             if let Some(SetAside { from: path, to, what }) = aside {
-                return Err(RegistryError::Damaged { path, what, set_aside: Some(to) });
+                return Err(RegistryError::Damaged { path, what, set_aside: to });
+            }
+            if replaced {
+                return Err(RegistryError::Replaced { path: self.place.file().to_owned() });
             }
         }
     }
@@ -144,25 +158,30 @@ impl SqliteRegistry {
     /// Sets a damaged database aside, unless another host did, and begins a new one.
     fn replace(
         &self,
-        held: &mut Option<Database>,
+        held: &mut Held,
         operation: &'static str,
         damaged: Identity,
         what: String,
     ) -> RegistryError {
         let mut replaced = || -> Result<_, RegistryError> {
             let _alone = self.lock.alone(operation)?;
-            if self.identity(operation)? != Some(damaged) {
+            let there = self.identity(operation)?;
+            if there != Some(damaged) {
+                // Another host was first.
+                held.known = there.unwrap_or(damaged);
                 return Ok(None);
             }
             let path = self.place.file();
             let aside = set_aside(&self.place, path, &opening::COMPANIONS, what.clone())?;
-            *held = Some(opening::begin(&self.place, &self.limits)?);
+            let database = opening::begin(&self.place, &self.limits)?;
+            held.known = database.identity;
+            held.database = Some(database);
             Ok(Some(aside.to))
         };
+        let path = self.place.file().to_owned();
         match replaced() {
-            Ok(set_aside) => {
-                RegistryError::Damaged { path: self.place.file().to_owned(), what, set_aside }
-            }
+            Ok(Some(to)) => RegistryError::Damaged { path, what, set_aside: to },
+            Ok(None) => RegistryError::Replaced { path },
             Err(error) => error,
         }
     }

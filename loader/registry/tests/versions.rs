@@ -265,6 +265,27 @@ fn lines_that_a_later_version_added_to_the_journal_survive_its_being_shortened()
 }
 
 #[test]
+fn numbers_do_not_come_back_when_the_journal_was_shortened_to_nothing() {
+    let home = Home::of(Backend::File);
+    let registry = home.open();
+    let journal = home.folder.path().join("registry.json.journal");
+    let own = plugbay_registry::HostProcess::current().unwrap();
+    let begun = support::begin("a", 1, &own);
+    let mut last = registry.begin_attempt(&begun).unwrap();
+    registry.end_attempt(last, Ending::Harmless).unwrap();
+    let length = || fs::metadata(&journal).unwrap().len();
+    let mut before = 0;
+    while length() > before {
+        before = length();
+        last = registry.begin_attempt(&begun).unwrap();
+        registry.end_attempt(last, Ending::Harmless).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&journal).unwrap().lines().count(), 1);
+    let registry = home.again(registry);
+    assert!(registry.begin_attempt(&begun).unwrap() > last);
+}
+
+#[test]
 fn the_file_is_for_people_to_read() {
     let home = Home::of(Backend::File);
     let registry = home.open();

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::SystemTime;
 
+use jiff::Timestamp;
 use plugbay_manifest::PluginId;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,8 @@ const LONGEST: u64 = 256 << 20;
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) catalog: Catalog,
+    /// When it was begun: two that begin at different times are not the same registry.
+    pub(super) begun: Option<Timestamp>,
     later: Later,
     stamp: Stamp,
     /// Open, so that no other file gets its number while that is known here.
@@ -59,6 +62,8 @@ pub(super) struct EarlierPast {
 #[derive(Deserialize)]
 struct Document {
     #[serde(default)]
+    begun: Option<Timestamp>,
+    #[serde(default)]
     plugins: Vec<PluginRecord>,
     #[serde(default)]
     wishes: BTreeMap<PluginId, Wish>,
@@ -71,6 +76,7 @@ struct Document {
 #[derive(Serialize)]
 struct Written<'a> {
     version: u64,
+    begun: Option<Timestamp>,
     plugins: Vec<&'a PluginRecord>,
     wishes: &'a BTreeMap<PluginId, Wish>,
     held_back: Vec<&'a HeldBack>,
@@ -106,6 +112,7 @@ impl Snapshot {
             };
             let snapshot = Self {
                 catalog: document.catalog(),
+                begun: document.begun,
                 later: document.later,
                 stamp: Stamp::of(&metadata),
                 _file: file,
@@ -117,18 +124,25 @@ impl Snapshot {
 
     /// Writes the first file.
     pub(super) fn begin(place: &Place) -> Result<Self, RegistryError> {
-        Self::write(place, Catalog::default(), Later::new())
+        // To the nanosecond, as a number that no other one has.
+        Self::write(place, Catalog::default(), Some(Timestamp::now()), Later::new())
     }
 
     /// Writes the file once more. Where that fails, the one before is there.
     pub(super) fn again(self, place: &Place) -> Result<Self, RegistryError> {
-        Self::write(place, self.catalog, self.later)
+        Self::write(place, self.catalog, self.begun, self.later)
     }
 
-    fn write(place: &Place, catalog: Catalog, later: Later) -> Result<Self, RegistryError> {
+    fn write(
+        place: &Place,
+        catalog: Catalog,
+        begun: Option<Timestamp>,
+        later: Later,
+    ) -> Result<Self, RegistryError> {
         let path = place.file();
         let written = Written {
             version: VERSION,
+            begun,
             plugins: catalog.records.values().collect(),
             wishes: &catalog.wishes,
             held_back: catalog.held_back.values().collect(),
@@ -139,7 +153,7 @@ impl Snapshot {
         text.push(b'\n');
         let file = durable::write(place, path, &text)?;
         let stamp = Stamp::of(&file.metadata().map_err(io_error("write", path))?);
-        Ok(Self { catalog, later, stamp, _file: file })
+        Ok(Self { catalog, begun, later, stamp, _file: file })
     }
 
     /// Whether the file is as it was when this was read or written.

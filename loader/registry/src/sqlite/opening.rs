@@ -7,7 +7,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::schema::{self, APPLICATION, VERSION};
-use super::trouble::{Trouble, Verdict};
+use super::trouble::{Consequence, Trouble};
 use crate::aside::set_aside;
 use crate::error::io_error;
 use crate::place::{Identity, Place};
@@ -60,8 +60,8 @@ pub(super) fn begin(place: &Place, limits: &Limits) -> Result<Database, Registry
     let file = durable::unfinished(place)?;
     make(file.path()).map_err(|trouble| {
         match trouble.judge("write", place.file(), limits.patience) {
-            Verdict::Failed(error) => error,
-            Verdict::Damaged(what) => damaged_anew(place, what),
+            Consequence::Failed(error) => error,
+            Consequence::Damaged(what) => damaged_anew(place, what),
         }
     })?;
     let persisted = file
@@ -101,8 +101,8 @@ fn look(place: &Place, limits: &Limits) -> Result<Found, RegistryError> {
         return Ok(Found::Damaged("it is empty".into()));
     }
     let failed = |trouble: Trouble| match trouble.judge("open", path, limits.patience) {
-        Verdict::Damaged(what) => Ok(Found::Damaged(what)),
-        Verdict::Failed(error) => Err(error),
+        Consequence::Damaged(what) => Ok(Found::Damaged(what)),
+        Consequence::Failed(error) => Err(error),
     };
     let mut connection = match connect(path) {
         Ok(connection) => connection,

@@ -22,7 +22,7 @@ pub(super) enum Trouble {
 }
 
 /// What follows from it.
-pub(super) enum Verdict {
+pub(super) enum Consequence {
     /// The database is to be set aside.
     Damaged(String),
     /// The caller is told.
@@ -44,13 +44,18 @@ impl From<TooDeep> for Trouble {
 impl Trouble {
     /// Only what SQLite itself calls damage, and content that was not written so, is
     /// damage. A disk that is full, or a file that may not be written, is not.
-    pub(super) fn judge(self, operation: &'static str, path: &Path, patience: Duration) -> Verdict {
+    pub(super) fn judge(
+        self,
+        operation: &'static str,
+        path: &Path,
+        patience: Duration,
+    ) -> Consequence {
         use ErrorCode as Code;
         use rusqlite::Error;
         let error = match self {
             Self::Sqlite(error) => error,
-            Self::Unreadable(what) => return Verdict::Damaged(what),
-            Self::TooDeep(error) => return Verdict::Failed(error.into()),
+            Self::Unreadable(what) => return Consequence::Damaged(what),
+            Self::TooDeep(error) => return Consequence::Failed(error.into()),
         };
         let code = error.sqlite_error_code();
         let odd_value = matches!(
@@ -60,10 +65,10 @@ impl Trouble {
                 | Error::IntegralValueOutOfRange(..)
         );
         if odd_value || matches!(code, Some(Code::NotADatabase | Code::DatabaseCorrupt)) {
-            return Verdict::Damaged(error.to_string());
+            return Consequence::Damaged(error.to_string());
         }
         let path = path.to_owned();
-        Verdict::Failed(match code {
+        Consequence::Failed(match code {
             Some(Code::DatabaseBusy | Code::DatabaseLocked) => {
                 RegistryError::Busy { operation, path, waited: patience }
             }
