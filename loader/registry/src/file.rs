@@ -285,6 +285,13 @@ impl Registry for FileRegistry {
         })
     }
 
+    fn begin_attempts(&self, begin: &[Begin]) -> Result<Vec<AttemptId>, RegistryError> {
+        self.step(true, |past| {
+            let (ids, step) = past.begin_all(begin);
+            (ids, (!begin.is_empty()).then_some(step))
+        })
+    }
+
     fn end_attempt(&self, id: AttemptId, ending: Ending) -> Result<bool, RegistryError> {
         // A crash is seldom, and is to count; that a call came back is noted all the time.
         self.step(ending == Ending::Crashed, |past| {

@@ -78,6 +78,13 @@ impl Registry for MemoryRegistry {
         Ok(id)
     }
 
+    fn begin_attempts(&self, begin: &[Begin]) -> Result<Vec<AttemptId>, RegistryError> {
+        let past = &mut self.held.lock().1;
+        let (ids, step) = past.begin_all(begin);
+        past.apply(step);
+        Ok(ids)
+    }
+
     fn end_attempt(&self, id: AttemptId, ending: Ending) -> Result<bool, RegistryError> {
         let past = &mut self.held.lock().1;
         let open = past.is_open(id);

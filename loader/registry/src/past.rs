@@ -28,8 +28,8 @@ pub(crate) struct Past {
 pub(crate) enum Step {
     /// These happened.
     Events(Vec<Event>),
-    /// This was begun.
-    Begun(Box<Attempt>),
+    /// These were begun.
+    Begun(Vec<Attempt>),
     /// These are over, and do not count.
     Over(Vec<AttemptId>),
     /// This was a crash.
@@ -64,9 +64,11 @@ impl Past {
                 let over = self.events.len().saturating_sub(self.history);
                 self.events.drain(..over);
             }
-            Step::Begun(attempt) => {
-                self.next_attempt = self.next_attempt.max(attempt.id.0.saturating_add(1));
-                self.attempts.insert(attempt.id, *attempt);
+            Step::Begun(attempts) => {
+                for attempt in attempts {
+                    self.next_attempt = self.next_attempt.max(attempt.id.0.saturating_add(1));
+                    self.attempts.insert(attempt.id, attempt);
+                }
             }
             Step::Over(ids) => ids.iter().for_each(|id| drop(self.attempts.remove(id))),
             Step::Crashed(id) => {
@@ -88,7 +90,15 @@ impl Past {
     /// How an attempt is begun.
     pub(crate) fn begin(&self, begin: &Begin) -> (AttemptId, Step) {
         let id = AttemptId(self.next_attempt);
-        (id, Step::Begun(Box::new(Attempt::new(id, begin.clone()))))
+        (id, Step::Begun(vec![Attempt::new(id, begin.clone())]))
+    }
+
+    /// How several are begun at once.
+    pub(crate) fn begin_all(&self, begin: &[Begin]) -> (Vec<AttemptId>, Step) {
+        let ids: Vec<_> = (self.next_attempt..).map(AttemptId).take(begin.len()).collect();
+        let attempts = ids.iter().zip(begin).map(|(id, begin)| Attempt::new(*id, begin.clone()));
+        let step = Step::Begun(attempts.collect());
+        (ids, step)
     }
 
     /// The number of the next attempt.
@@ -130,7 +140,7 @@ impl Past {
     /// The steps that make it anew.
     pub(crate) fn steps(&self) -> impl Iterator<Item = Step> {
         let events = self.events.iter().map(|event| Step::Events(vec![event.clone()]));
-        let attempts = self.attempts.values().map(|it| Step::Begun(Box::new(it.clone())));
+        let attempts = self.attempts.values().map(|it| Step::Begun(vec![it.clone()]));
         events.chain(attempts)
     }
 }

@@ -56,12 +56,18 @@ pub trait Registry: Send + Sync {
     /// host does not come back from it, the next one finds it.
     fn begin_attempt(&self, begin: &Begin) -> Result<AttemptId, RegistryError>;
 
+    /// Notes several at once, with one wait for the disk; their numbers in this order. If
+    /// the host does not come back from one of them, all that were not ended then are open:
+    /// what is begun together is held against its plugins together.
+    fn begin_attempts(&self, begin: &[Begin]) -> Result<Vec<AttemptId>, RegistryError>;
+
     /// Notes how it ended. Whether the attempt was open: of several hosts that end the
     /// same one, one is told so.
     ///
-    /// The one exception to what is said of durability: the file backend leaves the end
-    /// of an attempt to the system to write, so that a call costs one wait for the disk
-    /// and not two. If the machine is switched off right then, the attempt is found open.
+    /// The one exception to what is said of durability: a harmless end is left to the
+    /// system to write, so that an attempt costs one wait for the disk and not two. It
+    /// survives the end of the host; if the machine is switched off right then, the attempt
+    /// may be found open.
     fn end_attempt(&self, id: AttemptId, ending: Ending) -> Result<bool, RegistryError>;
 
     /// All attempts that are open, in the order in which they were begun.

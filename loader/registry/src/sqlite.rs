@@ -87,7 +87,18 @@ impl SqliteRegistry {
         &self,
         write: impl FnOnce(&Transaction) -> Result<T, Trouble>,
     ) -> Result<T, RegistryError> {
+        self.write_with(true, write)
+    }
+
+    /// With `wait`, what was written is on the disk when this returns; without, it is safe
+    /// from the end of the process alone, until something is waited for.
+    fn write_with<T>(
+        &self,
+        wait: bool,
+        write: impl FnOnce(&Transaction) -> Result<T, Trouble>,
+    ) -> Result<T, RegistryError> {
         self.with("write", |connection| {
+            connection.pragma_update(None, "synchronous", if wait { "FULL" } else { "NORMAL" })?;
             // One that reads first and writes then could find that another came between.
             let behavior = TransactionBehavior::Immediate;
             let transaction = connection.transaction_with_behavior(behavior)?;
@@ -247,8 +258,18 @@ impl Registry for SqliteRegistry {
         self.write(|transaction| happenings::begin_attempt(transaction, begin))
     }
 
+    fn begin_attempts(&self, begin: &[Begin]) -> Result<Vec<AttemptId>, RegistryError> {
+        self.write(|transaction| {
+            begin.iter().map(|begin| happenings::begin_attempt(transaction, begin)).collect()
+        })
+    }
+
     fn end_attempt(&self, id: AttemptId, ending: Ending) -> Result<bool, RegistryError> {
-        self.write(|transaction| happenings::end_attempt(transaction, id, ending, &self.limits))
+        // A crash is seldom, and is to count; that a call came back is noted all the time.
+        let wait = ending == Ending::Crashed;
+        self.write_with(wait, |transaction| {
+            happenings::end_attempt(transaction, id, ending, &self.limits)
+        })
     }
 
     fn open_attempts(&self) -> Result<Vec<Attempt>, RegistryError> {

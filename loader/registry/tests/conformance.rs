@@ -42,6 +42,7 @@ in_every_registry! {
     history_is_bounded
     a_smaller_bound_holds_from_the_next_event_on
     attempts_are_open_until_they_end
+    attempts_are_begun_together_and_end_by_themselves
     numbers_of_attempts_do_not_come_back
     an_open_attempt_of_a_dead_process_counts_as_a_crash
     crashes_are_bounded
@@ -406,6 +407,22 @@ fn attempts_are_open_until_they_end(home: Home) {
     assert_eq!(registry.open_attempts().unwrap().len(), 1);
     let crashes = registry.crashes(&hash(1)).unwrap();
     assert_eq!((crashes.len(), crashes[0].crashed, &crashes[0].begun), (1, true, &begun));
+}
+
+fn attempts_are_begun_together_and_end_by_themselves(home: Home) {
+    let registry = home.open();
+    let own = HostProcess::current().unwrap();
+    assert_eq!(registry.begin_attempts(&[]).unwrap(), []);
+    let single = registry.begin_attempt(&begin("a", 1, &own)).unwrap();
+    let together = [begin("b", 2, &own), begin("c", 3, &own), begin("d", 4, &own)];
+    let ids = registry.begin_attempts(&together).unwrap();
+    let registry = home.again(registry);
+    assert!(registry.end_attempt(ids[1], Ending::Harmless).unwrap());
+    let open = registry.open_attempts().unwrap();
+    let open: Vec<_> = open.iter().map(|it| (it.id, it.begun.plugin.as_str())).collect();
+    assert_eq!(open, [(single, "a"), (ids[0], "b"), (ids[2], "d")]);
+    let next = registry.begin_attempt(&begin("e", 5, &own)).unwrap();
+    assert!(next > ids[2]);
 }
 
 fn numbers_of_attempts_do_not_come_back(home: Home) {

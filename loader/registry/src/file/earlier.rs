@@ -25,7 +25,7 @@ impl EarlierPast {
     pub(super) fn into_past(self, limits: &Limits) -> Past {
         let mut past = Past::new(limits, self.next_attempt);
         past.apply(Step::Events(self.history));
-        self.attempts.into_iter().for_each(|attempt| past.apply(Step::Begun(Box::new(attempt))));
+        past.apply(Step::Begun(self.attempts));
         past
     }
 }
