@@ -307,11 +307,11 @@ fn loses_the_right_to_write() {
         command.args(["-o", how]).arg(orders.file.parent().unwrap());
         assert!(command.status().unwrap().success());
     };
-    remount("remount,ro");
+    remount("remount,bind,ro");
     let error = open().err().unwrap();
     assert_eq!(error.code(), "PB1604", "{error:?}");
     assert!(error.hint().contains("findmnt -T"), "{}", error.hint());
-    remount("remount,rw");
+    remount("remount,bind,rw");
     let (registry, aside) = open().unwrap();
     assert_eq!(aside, []);
     assert_all_there(&*registry, 0);
