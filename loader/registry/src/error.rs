@@ -2,7 +2,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::TooDeep;
 use crate::escaped_path::printable;
 
 /// Why a registry did not do what it was asked. What it had acknowledged before is as
@@ -114,9 +113,6 @@ pub enum RegistryError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// The attributes of a record are nested too deep. None of the batch was recorded.
-    #[error(transparent)]
-    TooDeep(#[from] TooDeep),
     /// It is not known when a process was started.
     #[error("it is not known when the process {pid} was started")]
     Process {
@@ -163,12 +159,11 @@ impl RegistryError {
             Self::Newer { .. } => "PB1607",
             Self::Foreign { .. } => "PB1608",
             Self::Damaged { .. } => "PB1609",
-            Self::NotSetAside { .. } => "PB1610",
-            Self::TooDeep(_) => "PB1611",
+            Self::Replaced { .. } => "PB1610",
+            Self::NotSetAside { .. } => "PB1611",
             Self::Process { .. } => "PB1612",
             Self::Io { .. } => "PB1613",
             Self::Database { .. } => "PB1614",
-            Self::Replaced { .. } => "PB1615",
         }
     }
 
@@ -214,9 +209,6 @@ impl RegistryError {
                 "move it away, and see who may write to the folder: ls -ld {}",
                 folder(path)
             ),
-            Self::TooDeep(TooDeep { plugin, .. }) => {
-                format!("leave the record of `{plugin}` out, or its attributes")
-            }
             Self::Process { .. } => "mount /proc, so that this user sees its own processes".into(),
             Self::Io { path, .. } | Self::Database { path, .. } => {
                 format!("see the disk's own messages (dmesg), and: ls -ld {}", printable(path))

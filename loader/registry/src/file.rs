@@ -197,7 +197,7 @@ impl FileRegistry {
 
     fn change<T>(
         &self,
-        change: impl FnOnce(&mut Catalog) -> Result<Changed<T>, RegistryError>,
+        change: impl FnOnce(&mut Catalog) -> Changed<T>,
     ) -> Result<T, RegistryError> {
         self.with("write", |known| self.change_known(known, change))
     }
@@ -205,13 +205,13 @@ impl FileRegistry {
     fn change_known<T>(
         &self,
         known: &mut Known,
-        change: impl FnOnce(&mut Catalog) -> Result<Changed<T>, RegistryError>,
+        change: impl FnOnce(&mut Catalog) -> Changed<T>,
     ) -> Result<T, RegistryError> {
         let mut snapshot = match known.snapshot.take() {
             Some(snapshot) => snapshot,
             None => Snapshot::begin(&self.place)?,
         };
-        let Changed { answer, changed } = change(&mut snapshot.catalog)?;
+        let Changed { answer, changed } = change(&mut snapshot.catalog);
         known.snapshot = Some(if changed { snapshot.again(&self.place)? } else { snapshot });
         Ok(answer)
     }
@@ -246,15 +246,15 @@ impl FileRegistry {
 
 impl Registry for FileRegistry {
     fn record(&self, records: &[PluginRecord]) -> Result<(), RegistryError> {
-        self.change(|catalog| Ok(catalog.record(records)?))
+        self.change(|catalog| catalog.record(records))
     }
 
     fn mark(&self, marks: &[Mark]) -> Result<usize, RegistryError> {
-        self.change(|catalog| Ok(catalog.mark(marks)))
+        self.change(|catalog| catalog.mark(marks))
     }
 
     fn forget(&self, keys: &[RecordKey]) -> Result<usize, RegistryError> {
-        self.change(|catalog| Ok(catalog.forget(keys)))
+        self.change(|catalog| catalog.forget(keys))
     }
 
     fn query(&self, query: &Query) -> Result<Vec<PluginRecord>, RegistryError> {
@@ -262,7 +262,7 @@ impl Registry for FileRegistry {
     }
 
     fn set_wish(&self, id: &PluginId, wish: Option<Wish>) -> Result<(), RegistryError> {
-        self.change(|catalog| Ok(catalog.set_wish(id, wish)))
+        self.change(|catalog| catalog.set_wish(id, wish))
     }
 
     fn wishes(&self) -> Result<BTreeMap<PluginId, Wish>, RegistryError> {
@@ -309,7 +309,7 @@ impl Registry for FileRegistry {
     }
 
     fn hold_back(&self, held: &HeldBack) -> Result<(), RegistryError> {
-        self.change(|catalog| Ok(catalog.hold_back(held)))
+        self.change(|catalog| catalog.hold_back(held))
     }
 
     fn held_back(&self) -> Result<Vec<HeldBack>, RegistryError> {
@@ -321,7 +321,7 @@ impl Registry for FileRegistry {
             // In this order: what is not counted any more and still held back can be
             // released once more.
             self.step_known(known, true, |past| ((), past.release(selector)))?;
-            self.change_known(known, |catalog| Ok(catalog.release(selector)))
+            self.change_known(known, |catalog| catalog.release(selector))
         })
     }
 }

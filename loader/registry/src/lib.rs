@@ -65,7 +65,7 @@ pub use memory::MemoryRegistry;
 pub use opened::{Limits, Opened, SetAside};
 pub use process::HostProcess;
 pub use query::Query;
-pub use record::{Health, Mark, Offered, PluginRecord, Reason, RecordKey, TooDeep};
+pub use record::{Health, Mark, Offered, PluginRecord, Reason, RecordKey};
 pub use registry::Registry;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteRegistry;

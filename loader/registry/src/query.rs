@@ -20,6 +20,8 @@ pub struct Query {
     pub hash: Option<ContentHash>,
     /// Only what is of all of these kinds.
     pub kinds: Vec<String>,
+    /// Only what is all of these of a kind: the kind, the attribute's name and its value.
+    pub sub_types: Vec<[String; 3]>,
     /// Only what has all of these capabilities.
     pub capabilities: Vec<String>,
     /// Only what offers all of these contracts, in versions that have all that a caller
@@ -64,6 +66,17 @@ impl Query {
         self
     }
 
+    /// Being this of a kind, too, for example `data_source`, `source`, `postgres`.
+    pub fn sub_type(
+        mut self,
+        kind: impl Into<String>,
+        attribute: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Self {
+        self.sub_types.push([kind.into(), attribute.into(), value.into()]);
+        self
+    }
+
     /// With this capability, too.
     pub fn capability(mut self, capability: impl Into<String>) -> Self {
         self.capabilities.push(capability.into());
@@ -100,6 +113,7 @@ impl Query {
             && self.wants_version_of(record)
             && self.hash.is_none_or(|hash| hash == record.hash)
             && self.kinds.iter().all(|kind| record.kinds.contains(kind))
+            && self.wants_sub_types_of(record)
             && self.capabilities.iter().all(|word| record.capabilities.contains(word))
             && self.contracts.iter().all(|(id, version)| {
                 let mut offered = record.contracts.iter();
@@ -110,6 +124,13 @@ impl Query {
 
     pub(crate) fn wants_version_of(&self, record: &PluginRecord) -> bool {
         self.versions.as_ref().is_none_or(|range| range.matches(&record.version))
+    }
+
+    pub(crate) fn wants_sub_types_of(&self, record: &PluginRecord) -> bool {
+        self.sub_types.iter().all(|[kind, attribute, value]| {
+            let attributes = record.sub_types.get(kind);
+            attributes.and_then(|attributes| attributes.get(attribute)) == Some(value)
+        })
     }
 
     /// The words to search for, as they are compared.

@@ -39,10 +39,10 @@ pub struct PluginRecord {
     /// What kinds of plugin it is.
     #[serde(default)]
     pub kinds: Vec<String>,
-    /// What it says of itself as one of a kind: attributes for each kind, nested at most
-    /// [`PluginRecord::DEEPEST`] deep.
+    /// What of a kind it is, by kind, as names and values: `data_source` → `source` →
+    /// `postgres`.
     #[serde(default)]
-    pub sub_types: BTreeMap<String, Map<String, Value>>,
+    pub sub_types: BTreeMap<String, BTreeMap<String, String>>,
     /// What it can do, in words to search by.
     #[serde(default)]
     pub capabilities: Vec<String>,
@@ -136,24 +136,7 @@ pub struct Mark {
     pub at: Timestamp,
 }
 
-/// Attributes that are nested too deep to be written and read again.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the attributes of `{plugin}` {version} are nested more than {} deep",
-    PluginRecord::DEEPEST
-)]
-pub struct TooDeep {
-    /// Whose.
-    pub plugin: PluginId,
-    /// Of which version.
-    pub version: Version,
-}
-
 impl PluginRecord {
-    /// How deep attributes may be nested. A reader of JSON that goes deeper can be made to
-    /// overflow its stack by what a plugin says of itself.
-    pub const DEEPEST: usize = 64;
-
     /// A record of what is not loaded, of which no more is known; created and updated now.
     pub fn new(id: PluginId, version: Version, hash: ContentHash, path: PathBuf) -> Self {
         let now = now();
@@ -186,6 +169,7 @@ impl PluginRecord {
             name: manifest.name.clone(),
             description: manifest.description.clone(),
             kinds: manifest.kinds.clone(),
+            sub_types: manifest.sub_types.clone(),
             capabilities: manifest.capabilities.clone(),
             contracts,
             ..Self::new(manifest.id.clone(), manifest.version.clone(), hash, path)
@@ -195,19 +179,6 @@ impl PluginRecord {
     /// What this record goes by.
     pub fn key(&self) -> RecordKey {
         RecordKey { id: self.id.clone(), version: self.version.clone(), hash: self.hash }
-    }
-
-    /// Whether a registry takes it.
-    ///
-    /// # Errors
-    ///
-    /// [`TooDeep`], as `record` of a registry would say for the whole batch.
-    pub fn check(&self) -> Result<(), TooDeep> {
-        let mut attributes = self.sub_types.values().flat_map(Map::values);
-        match attributes.all(|value| is_at_most(Self::DEEPEST, value)) {
-            true => Ok(()),
-            false => Err(TooDeep { plugin: self.id.clone(), version: self.version.clone() }),
-        }
     }
 
     /// This record in place of an earlier one of the same key: when that was made, and what
@@ -277,11 +248,33 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
-fn is_at_most(depth: usize, value: &Value) -> bool {
-    let Some(deeper) = depth.checked_sub(1) else { return false };
-    match value {
-        Value::Array(values) => values.iter().all(|value| is_at_most(deeper, value)),
-        Value::Object(fields) => fields.values().all(|value| is_at_most(deeper, value)),
-        _ => true,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_says_what_a_plugin_is_and_not_what_became_of_it() {
+        let manifest = serde_json::json!({
+            "id": "pg",
+            "name": "Postgres",
+            "version": "1.2.0",
+            "description": "Reads tables",
+            "kinds": ["data_source"],
+            "sub_types": { "data_source": { "source": "postgres" } },
+            "capabilities": ["tables"],
+            "services": [{ "id": "plugbay.data-source", "version": "1.1" }],
+        });
+        let manifest: Manifest = serde_json::from_value(manifest).unwrap();
+        let hash = ContentHash::from_bytes([7; 32]);
+        let record = PluginRecord::from_manifest(&manifest, hash, "/plugins/pg.so".into());
+        assert_eq!(
+            (record.name.as_str(), record.kinds.as_slice()),
+            ("Postgres", &manifest.kinds[..])
+        );
+        assert_eq!(record.sub_types["data_source"]["source"], "postgres");
+        assert_eq!(record.contracts[0].version, "1.1".parse().unwrap());
+        assert_eq!((record.description.as_str(), record.capabilities.len()), ("Reads tables", 1));
+        assert_eq!((&record.status, &record.verdict), (&Status::Unloaded, &Verdict::Unknown));
+        assert_eq!(record.key().version.to_string(), "1.2.0");
     }
 }

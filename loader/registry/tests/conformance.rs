@@ -10,7 +10,7 @@ use std::thread;
 use jiff::{SignedDuration, Timestamp};
 use plugbay_registry::{
     Doing, Ending, Event, EventKind, Health, HeldBack, HistoryQuery, HostProcess, Mark,
-    PluginRecord, Query, Reason, RegistryError, Selector, Status, Verdict, Wish,
+    PluginRecord, Query, Reason, Selector, Status, Verdict, Wish,
 };
 use support::{Backend, Home, a_dead_process, begin, hash, key, names, plugin};
 
@@ -28,7 +28,6 @@ in_every_registry! {
     a_record_keeps_the_time_of_the_first_one
     of_one_key_the_last_record_counts
     the_same_version_built_twice_has_two_records
-    a_batch_with_a_record_that_is_too_deep_is_not_recorded
     marks_change_what_became_of_plugins
     what_is_forgotten_leaves_everything_else
     queries_take_what_fits_in_all_they_say
@@ -127,24 +126,6 @@ fn the_same_version_built_twice_has_two_records(home: Home) {
     assert_eq!(names(&registry.query(&all().hash(hash(2))).unwrap()), ["a 1.0.0"]);
 }
 
-fn a_batch_with_a_record_that_is_too_deep_is_not_recorded(home: Home) {
-    let nested = |depth: usize| {
-        let value = (1..depth).fold(serde_json::json!(1), |value, _| serde_json::json!([value]));
-        let mut record = plugin("deep", "1.0.0", 2);
-        record.sub_types.entry("renderer".into()).or_default().insert("it".into(), value);
-        record
-    };
-    let (fits, too_deep) = (nested(PluginRecord::DEEPEST), nested(PluginRecord::DEEPEST + 1));
-    let registry = home.open();
-    let error = registry.record(&[plugin("a", "1.0.0", 1), too_deep.clone()]).unwrap_err();
-    assert!(matches!(&error, RegistryError::TooDeep(it) if it.plugin.as_str() == "deep"));
-    assert!(too_deep.check().is_err() && fits.check().is_ok());
-    let registry = home.again(registry);
-    assert_eq!(registry.query(&all()).unwrap(), []);
-    registry.record(std::slice::from_ref(&fits)).unwrap();
-    assert_eq!(home.again(registry).query(&all()).unwrap(), [fits]);
-}
-
 fn marks_change_what_became_of_plugins(home: Home) {
     let registry = home.open();
     let mut held = plugin("held", "1.0.0", 1);
@@ -204,6 +185,10 @@ fn queries_take_what_fits_in_all_they_say(home: Home) {
     assert_eq!(found(all().kind("store")), ["both 2.1.0", "store 1.0.0"]);
     assert_eq!(found(all().kind("store").kind("renderer")), ["both 2.1.0"]);
     assert_eq!(found(all().kind("Store")), [""; 0]);
+    assert_eq!(found(all().sub_type("renderer", "format", "html")).len(), 3);
+    assert_eq!(found(all().sub_type("renderer", "format", "html").kind("source")), ["store 1.0.0"]);
+    assert_eq!(found(all().sub_type("renderer", "html", "format")), [""; 0]);
+    assert_eq!(found(all().sub_type("store", "format", "html")), [""; 0]);
     assert_eq!(found(all().kind("renderer").capability("tables")), ["both 2.1.0", "plain 1.5.0"]);
     assert_eq!(found(all().capability("tables").capability("fast")), ["both 2.1.0"]);
     assert_eq!(

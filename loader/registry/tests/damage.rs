@@ -206,7 +206,7 @@ fn a_registry_that_somebody_removes_is_begun_anew() {
             fs::remove_file(home.folder.path().join(name)).unwrap();
         }
         let error = registry.record(&[plugin("b", "1.0.0", 1)]).unwrap_err();
-        assert_eq!((error.code(), error.is_begun_anew()), ("PB1615", true));
+        assert_eq!((error.code(), error.is_begun_anew()), ("PB1610", true));
         assert_eq!(registry.query(&Query::new()).unwrap(), []);
         registry.record(&[plugin("b", "1.0.0", 1)]).unwrap();
         let id = registry.begin_attempt(&begin("b", 1, &HostProcess::current().unwrap())).unwrap();

@@ -85,7 +85,7 @@ fn records() -> impl Strategy<Value = PluginRecord> {
     (
         (keys(), words(), words(), tags(), tags(), vec(contracts(), 0..3)),
         (statuses(), option::of(reasons()), any::<bool>(), 0..3_u64, times(), times()),
-        (any::<f64>(), vec(any::<u8>(), 0..6)),
+        (words(), vec(any::<u8>(), 0..6)),
     )
         .prop_map(|((key, name, description, kinds, capabilities, contracts), rest, odd)| {
             use std::os::unix::ffi::OsStringExt;
@@ -97,8 +97,7 @@ fn records() -> impl Strategy<Value = PluginRecord> {
             record.contracts = offered
                 .map(|(id, version)| Offered::new(id.parse().unwrap(), version.parse().unwrap()))
                 .collect();
-            let attributes = serde_json::json!({ "number": odd.0 });
-            let attributes = attributes.as_object().unwrap().clone();
+            let attributes = [(odd.0, "it".to_owned())].into();
             record.sub_types = [("kind".to_owned(), attributes)].into();
             (record.status, record.reason) = (rest.0, rest.1);
             record.verdict = if rest.2 { Verdict::Survived } else { Verdict::Unknown };
@@ -128,6 +127,7 @@ fn queries() -> impl Strategy<Value = Query> {
     let range = select(vec!["*", "^1", ">=1.10, <3", ">=2.0.0-alpha", "=1.9.0"]);
     (
         option::weighted(0.15, ids()),
+        option::weighted(0.1, words()),
         option::weighted(0.15, range),
         option::weighted(0.1, 0..3_u64),
         option::weighted(0.15, vec(words(), 1..3)),
@@ -140,11 +140,25 @@ fn queries() -> impl Strategy<Value = Query> {
         option::weighted(0.3, 0..4_usize),
     )
         .prop_map(
-            |(id, range, number, kinds, capabilities, (contracts, statuses), text, limit)| {
+            |(
+                id,
+                attribute,
+                range,
+                number,
+                kinds,
+                capabilities,
+                (contracts, statuses),
+                text,
+                limit,
+            )| {
                 let mut query = Query::new();
                 query.id = id.map(|id| id.parse().unwrap());
                 query.versions = range.map(|range| range.parse().unwrap());
                 query.hash = number.map(hash);
+                query.sub_types = attribute
+                    .map(|attribute| ["kind".into(), attribute, "it".into()])
+                    .into_iter()
+                    .collect();
                 // Mostly little, so that something is found.
                 query.kinds = kinds.unwrap_or_default();
                 query.capabilities = capabilities.unwrap_or_default();

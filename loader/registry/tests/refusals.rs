@@ -204,6 +204,38 @@ fn opens_what_it_may_not() {
     assert!(error.hint().contains("ls -ld"), "{}", error.hint());
 }
 
+#[test]
+fn what_is_damaged_and_cannot_be_set_aside_is_told() {
+    if !geteuid().is_root() {
+        return eprintln!("skipped: only root can make files of another user");
+    }
+    for backend in Backend::DURABLE {
+        let home = Home::of(backend);
+        drop(home.open());
+        fs::write(home.file(), "damaged").unwrap();
+        for name in home.files() {
+            set_mode(&home.folder.path().join(name), 0o666);
+        }
+        // Everybody may write here, and rename only what is their own.
+        set_mode(home.folder.path(), 0o1777);
+        let mut command = child("opens_what_it_may_not_rename", backend, &home.file(), "");
+        match as_nobody(&mut command).output() {
+            Ok(output) => assert_well(output),
+            Err(error) => return eprintln!("skipped: nobody cannot run this program: {error}"),
+        }
+        assert_eq!(fs::read(home.file()).unwrap(), b"damaged");
+    }
+}
+
+#[test]
+#[ignore = "run as a child"]
+fn opens_what_it_may_not_rename() {
+    let Some(orders) = orders() else { return };
+    let error = open_at(orders.backend, orders.file, Limits::default()).err().unwrap();
+    assert!(matches!(error, RegistryError::NotSetAside { .. }), "{error:?}");
+    assert_eq!(error.code(), "PB1611");
+}
+
 fn event(number: usize) -> Event {
     let text = format!("{number} {}", "x".repeat(400));
     Event::new("a".parse().unwrap(), None, EventKind::Loaded, text)

@@ -8,7 +8,6 @@ use super::rows::{document, read_document};
 use crate::{Mark, PluginRecord, Query, RecordKey, rank};
 
 pub(super) fn record(transaction: &Transaction, records: &[PluginRecord]) -> Result<(), Trouble> {
-    records.iter().try_for_each(PluginRecord::check)?;
     for record in records {
         match find(transaction, &record.key())? {
             Some((row, earlier)) => {
@@ -89,8 +88,8 @@ pub(super) fn query(connection: &Connection, query: &Query) -> Result<Vec<Plugin
     while let Some(row) = rows.next()? {
         records.push(read_document(row, 0)?);
     }
-    // Ranges of versions are beyond what SQLite compares.
-    records.retain(|record| query.wants_version_of(record));
+    // What SQLite does not compare, or was not asked for.
+    records.retain(|record| query.wants_version_of(record) && query.wants_sub_types_of(record));
     Ok(rank::arranged(records, query))
 }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use nix::unistd::{AccessFlags, access};
 use rusqlite::ErrorCode;
 
+use crate::RegistryError;
 use crate::error::io_error;
 use crate::place::{folder_of, with_suffix};
-use crate::{RegistryError, TooDeep};
 
 /// What went wrong.
 #[derive(Debug)]
@@ -17,8 +17,6 @@ pub(super) enum Trouble {
     Sqlite(rusqlite::Error),
     /// A row is not what was written into it.
     Unreadable(String),
-    /// It was not asked of SQLite at all.
-    TooDeep(TooDeep),
 }
 
 /// What follows from it.
@@ -32,12 +30,6 @@ pub(super) enum Consequence {
 impl From<rusqlite::Error> for Trouble {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
-    }
-}
-
-impl From<TooDeep> for Trouble {
-    fn from(error: TooDeep) -> Self {
-        Self::TooDeep(error)
     }
 }
 
@@ -55,7 +47,6 @@ impl Trouble {
         let error = match self {
             Self::Sqlite(error) => error,
             Self::Unreadable(what) => return Consequence::Damaged(what),
-            Self::TooDeep(error) => return Consequence::Failed(error.into()),
         };
         let code = error.sqlite_error_code();
         let odd_value = matches!(
