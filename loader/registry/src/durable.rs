@@ -49,7 +49,7 @@ pub(crate) fn sweep(place: &Place) {
     }
 }
 
-/// Removes nothing that is there: whether a name is free.
+/// Whether nothing lies at a path, not even a link that leads nowhere.
 pub(crate) fn is_free(path: &Path) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(false),

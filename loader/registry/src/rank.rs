@@ -1,7 +1,5 @@
 //! The order in which a query's answer comes.
 
-use std::cmp::Reverse;
-
 use crate::query::folded;
 use crate::{PluginRecord, Query};
 
@@ -23,8 +21,8 @@ pub(crate) fn arranged(records: Vec<PluginRecord>, query: &Query) -> Vec<PluginR
     let mut found: Vec<_> =
         records.into_iter().filter_map(|record| Some((score(&record, &words)?, record))).collect();
     found.sort_by(|(a_score, a), (b_score, b)| {
-        Reverse(a_score)
-            .cmp(&Reverse(b_score))
+        b_score
+            .cmp(a_score)
             .then_with(|| a.id.cmp(&b.id))
             .then_with(|| b.version.cmp(&a.version))
             .then_with(|| a.hash.cmp(&b.hash))
