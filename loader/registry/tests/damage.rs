@@ -240,7 +240,8 @@ proptest! {
         damage in prop::collection::vec(any::<u8>(), 1..200),
         cut in any::<bool>(),
     ) {
-        let home = filled(backend);
+        let home = Home::of_short_life(backend);
+        fill(&*home.open());
         let path = match backend == Backend::File && journal {
             true => home.folder.path().join("registry.json.journal"),
             false => home.file(),

@@ -309,7 +309,7 @@ proptest! {
         let dead = HostProcess { pid: 1, started: 1, boot: "another boot".into() };
         let processes = [dead, HostProcess::current().unwrap()];
         let limits = Limits::default().history(6).crashes(3);
-        let homes = Backend::ALL.map(|backend| Home { limits: limits.clone(), ..Home::of(backend) });
+        let homes = Backend::ALL.map(|backend| Home { limits: limits.clone(), ..Home::of_short_life(backend) });
         let mut registries = homes.each_ref().map(Home::open);
         let mut begun = Vec::new();
         for action in &actions {
