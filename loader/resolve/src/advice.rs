@@ -42,7 +42,9 @@ impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Integration { plugin, with, meant } => {
-                write!(f, "{plugin} works with {with}, which does not run")?;
+                let which =
+                    if with.contains(' ') { "of which nothing runs" } else { "which does not run" };
+                write!(f, "{plugin} works with {with}, {which}")?;
                 match meant {
                     Some(meant) => write!(f, "; is `{meant}` meant?"),
                     None => Ok(()),
@@ -102,7 +104,7 @@ pub(crate) fn advice(
                     let known = question.index.kinds().chain(policy.kinds.keys());
                     let is_known = known.clone().any(|it| *it == kind);
                     let meant = nearest(&kind, known).filter(|_| !is_known).cloned();
-                    (format!("a {kind}"), meant)
+                    (format!("the kind {kind}"), meant)
                 }
             };
             advice.push(Advice::Integration { plugin: plugin.clone(), with, meant });

@@ -397,7 +397,7 @@ fn integration_points_are_advice_or_errors() {
         alone.advice(),
         [
             "bridge 1.0.0 works with mlflow, which does not run",
-            "bridge 1.0.0 works with a trakcer, which does not run; is `tracker` meant?",
+            "bridge 1.0.0 works with the kind trakcer, of which nothing runs; is `tracker` meant?",
         ]
     );
     let wrong = told(&[bridge, offer("mlflow", "2.0.0", "kinds = [\"registry\"]")], &policy());

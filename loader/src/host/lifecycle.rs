@@ -236,10 +236,7 @@ impl Inner {
 
     /// A plugin serves from this file, so what was said against it is over.
     pub(super) fn no_longer_refused(&self, about: &Loadable) {
-        self.known.lock().refused.retain(|refusal| {
-            refusal.path != about.path
-                && refusal.plugin.as_ref().is_none_or(|(id, _)| *id != about.manifest.id)
-        });
+        self.known.lock().refused.retain(|refusal| refusal.path != about.path);
     }
 
     pub(super) fn remember(&self, refusal: Arc<Refusal>) -> LoadPluginError {
