@@ -35,12 +35,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use self::error::{ReadError, Wrong};
+pub(crate) use self::excerpt::HIDDEN;
 pub use self::place::Place;
 pub use self::syntax::Syntax;
 
 use self::error::Parts;
-use self::tree::{Malformed, Node};
-use crate::key_path::{KeyPath, tokens};
+use self::tree::{Content, Malformed, Node};
+use crate::key_path::{KeyPath, Step, tokens};
 
 /// What is read at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,24 +226,30 @@ impl<T> Document<T> {
         message: impl Into<String>,
         hint: impl Into<String>,
     ) -> Wrong {
+        self.mark(pointer, false, message.into(), hint.into())
+    }
+
+    /// The same, with the marks under the key and not under its value.
+    pub(crate) fn point_out_key(&self, pointer: &str, message: String, hint: String) -> Wrong {
+        self.mark(pointer, true, message, hint)
+    }
+
+    fn mark(&self, pointer: &str, at_key: bool, message: String, hint: String) -> Wrong {
         let tokens = tokens(pointer).unwrap_or_default();
         let found = self.tree.find(&tokens);
         // A table with a header begins where its name does, and needs no more marks.
-        let is_header = matches!(found.node.content, tree::Content::Table(_));
+        let is_table = matches!(found.node.content, Content::Table(_));
         let span = match &found.key_span {
-            Some(key) if is_header || found.node.span.is_empty() => key.clone(),
+            Some(key) if at_key || is_table || found.node.span.is_empty() => key.clone(),
             _ => found.node.span.clone(),
         };
         let line = place::line_around(&self.text, span.start);
-        let hidden = self
-            .secrets
-            .iter()
-            .any(|secret| secret.start <= line.end && line.start <= secret.end.max(secret.start));
+        let touches = |secret: &Range<usize>| secret.start <= line.end && line.start <= secret.end;
+        let secret = self.secrets.iter().any(touches);
         let mut path = found.path;
         for token in tokens.into_iter().skip(path.steps().len()) {
-            path.push(crate::key_path::Step::Key(token));
+            path.push(Step::Key(token));
         }
-        let message = message.into();
         let parts = Parts {
             file: self.file.clone(),
             place: place::place_of(&self.text, span.start),
@@ -250,10 +257,10 @@ impl<T> Document<T> {
             hidden: excerpt::hidden(&self.text, &span, found.key_span.as_ref()),
             plain_message: message.clone(),
             message,
-            hint: hint.into(),
+            hint,
             path,
         };
-        let secret = hidden || secretive::looks_secret(&self.text, &span, &parts.path);
+        let secret = secret || secretive::looks_secret(&self.text, &span, &parts.path);
         Wrong::new(parts, secret)
     }
 }

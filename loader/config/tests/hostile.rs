@@ -86,7 +86,7 @@ fn a_billion_laughs_end_with_an_error() {
     }
     assert!(told(Syntax::Yaml, &text).contains("with its aliases written out"));
 
-    let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(500_000), vec!["*a"; 3].join(", "));
+    let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(500_000), ["*a"; 3].join(", "));
     assert!(told(Syntax::Yaml, &long).contains("with its aliases written out"));
 
     let zeros = vec!["0"; 250_000].join(",");

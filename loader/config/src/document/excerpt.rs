@@ -12,7 +12,7 @@ const WIDEST: usize = 100;
 /// How much of it at least stands before the place, where it is cut.
 const BEFORE: usize = 30;
 /// What stands where a secret may be.
-const HIDDEN: &str = "***";
+pub(crate) const HIDDEN: &str = "***";
 
 /// The line around the beginning of `span`, in the look of the parsers' own errors:
 ///
