@@ -291,6 +291,9 @@ fn wrong() -> Vec<(Value, Value)> {
     ] {
         cases.push((table, json!({"p": value})));
     }
+    // Another problem, on the same line.
+    let beside = json!({"properties": {"p": s, "n": {"maximum": 3}}});
+    cases.push((beside, json!({"p": CANARY, "n": 9})));
     cases
 }
 

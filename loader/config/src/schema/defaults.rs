@@ -21,8 +21,9 @@ use crate::key_path::{KeyPath, Step, tokens};
 /// Looks at everything that defaults put in for sure somewhere. Absent tables that
 /// they would make wrong are not made: the graph knows which afterwards.
 pub(super) fn look(own: &Source, graph: &mut Graph, top: &[PartId]) -> Result<(), SchemaError> {
-    // Those deepest inside first, as what is outside may be wrong by them alone.
-    loop {
+    // Those deepest inside first, as what is outside may be wrong by them alone. So each
+    // turn is about tables that are less deep than those of the turn before.
+    for _ in 0..=DEEPEST {
         let mut defaults =
             Defaults { own, graph, seen: BTreeSet::new(), found: Vec::new(), tries: 0 };
         defaults.inside(top, &mut KeyPath::default())?;
@@ -47,6 +48,8 @@ pub(super) fn look(own: &Source, graph: &mut Graph, top: &[PartId]) -> Result<()
             graph.never_make(set);
         }
     }
+    let what = "too many tables in each other that defaults make wrong".into();
+    Err(SchemaError::TooCostly { origin: own.origin.clone(), what })
 }
 
 /// Those that do not fit what holds for their places, each with a problem.

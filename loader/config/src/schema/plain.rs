@@ -120,6 +120,9 @@ mod tests {
             assert!(!certain(schema.clone(), &other), "{other}");
         }
         assert!(!certain(json!({"anyOf": [true]}), &json!(1)));
+        // The next whole number is the same to a float.
+        let large = 9_007_199_254_740_992_u64;
+        assert!(!certain(json!({"minimum": large + 1}), &json!(large)));
     }
 
     fn rule() -> impl Strategy<Value = (String, Value)> {
