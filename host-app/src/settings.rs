@@ -7,12 +7,12 @@ mod selection;
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use etcetera::BaseStrategy;
+use plugbay_loader::config::document::{self, Limits, ReadError};
 use plugbay_loader::manifest::Selector;
 use plugbay_loader::{
     BuildError, Host, HostBuilder, KindRule, Lock, Plan, PluginId, Policy, Probe, VerifyOptions,
@@ -61,6 +61,8 @@ pub struct Settings {
     watch: WatchTable,
     watch_environment: WatchEnvironment,
     config: BTreeMap<PluginId, Value>,
+    /// The config file's, where paths in it begin.
+    folder: PathBuf,
 }
 
 /// Who named the plugins folders.
@@ -113,7 +115,7 @@ struct File {
     features: Vec<String>,
     watch: WatchTable,
     reload: ReloadTable,
-    config: BTreeMap<PluginId, toml::Table>,
+    config: BTreeMap<PluginId, serde_json::Map<String, Value>>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -197,14 +199,6 @@ impl Settings {
             let help = "write it with: host-app lock, or name another with --lock";
             return Err(Failure::new("PB1034", Exit::NotFound, message, help));
         }
-        let config = file.config.into_iter().map(|(id, table)| {
-            let value = json(toml::Value::Table(table)).map_err(|number| {
-                let path = path.as_deref().map(printable).unwrap_or_default();
-                let message = format!("{path}: [config.{id}] has {number}, which JSON has not");
-                Failure::new("PB1003", Exit::Failed, message, "give the plugin another value")
-            })?;
-            Ok((id, value))
-        });
         Ok(Self {
             name: common.name.clone().or(file.name).unwrap_or_else(|| OWN_NAME.to_owned()),
             folders,
@@ -237,7 +231,8 @@ impl Settings {
             reload: file.reload,
             watch: file.watch,
             watch_environment: environment.watch,
-            config: config.collect::<Result<_, Failure>>()?,
+            config: file.config.into_iter().map(|(id, table)| (id, Value::Object(table))).collect(),
+            folder: base.to_owned(),
             file: path,
         })
     }
@@ -247,6 +242,7 @@ impl Settings {
         let mut host = Host::builder()
             .name(&self.name)
             .policy(|policy| *policy = self.policy())
+            .secrets_from(&self.folder)
             .allow_world_writable(self.allow_world_writable)
             .probe(self.probe);
         for folder in &self.folders {
@@ -301,48 +297,30 @@ fn version() -> Version {
     Version::parse(text).unwrap_or(Version::new(0, 0, 0))
 }
 
+/// The first one that is there; the one to be made, where there is none.
 fn default_file() -> Option<PathBuf> {
-    let base = etcetera::choose_base_strategy().ok()?;
-    Some(base.config_dir().join("plugbay").join("host.toml"))
+    let folder = etcetera::choose_base_strategy().ok()?.config_dir().join("plugbay");
+    let names = ["host.toml", "host.yaml", "host.yml", "host.json"];
+    let mut files = names.map(|name| folder.join(name)).into_iter();
+    files.find(|file| file.exists()).or_else(|| Some(folder.join("host.toml")))
 }
 
+/// TOML, YAML or JSON, by its name.
 fn read(path: &Path) -> Result<File, Failure> {
-    let text = fs::read_to_string(path).map_err(|error| {
-        let message = format!("the config file {} cannot be read", printable(path));
-        let help = match error.kind() {
-            io::ErrorKind::NotFound => "name one that is there with --config, or leave it out",
-            io::ErrorKind::InvalidData => "save it as UTF-8",
-            _ => "see who may read it: ls -l",
-        };
-        Failure::io("PB1002", message, &error, help)
-    })?;
-    toml::from_str(&text).map_err(|error| {
-        let message = format!("the config file {} is wrong\n{error}", printable(path));
-        let help = "correct that line; an example: host-app run --help";
-        Failure::new("PB1003", Exit::Failed, message, help)
-    })
-}
-
-/// A date becomes its text; numbers that JSON does not have are an error.
-fn json(value: toml::Value) -> Result<Value, f64> {
-    Ok(match value {
-        toml::Value::String(text) => Value::String(text),
-        toml::Value::Integer(number) => Value::from(number),
-        toml::Value::Float(number) => {
-            Value::Number(serde_json::Number::from_f64(number).ok_or(number)?)
+    match document::read::<File>(path, Limits::default()) {
+        Ok(document) => Ok(document.into_value()),
+        Err(ReadError::Unreadable { source, .. }) => {
+            let message = format!("the config file {} cannot be read", printable(path));
+            let help = match source.kind() {
+                io::ErrorKind::NotFound => "name one that is there with --config, or leave it out",
+                _ => "see who may read it: ls -l",
+            };
+            Err(Failure::io("PB1002", message, &source, help))
         }
-        toml::Value::Boolean(truth) => Value::Bool(truth),
-        toml::Value::Datetime(date) => Value::String(date.to_string()),
-        toml::Value::Array(values) => {
-            Value::Array(values.into_iter().map(json).collect::<Result<_, _>>()?)
+        Err(error) => {
+            Err(Failure::new(error.code(), Exit::Failed, error.to_string(), error.hint()))
         }
-        toml::Value::Table(table) => Value::Object(
-            table
-                .into_iter()
-                .map(|(key, value)| json(value).map(|value| (key, value)))
-                .collect::<Result<_, _>>()?,
-        ),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -361,7 +339,7 @@ mod tests {
         fn new(file: &str) -> Self {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("host.toml");
-            fs::write(&path, file).unwrap();
+            std::fs::write(&path, file).unwrap();
             let environment = Environment {
                 plugin_path: None,
                 default_folder: Some("/default".into()),
@@ -425,6 +403,24 @@ mod tests {
     }
 
     #[test]
+    fn it_is_the_same_in_three_syntaxes() {
+        let toml = "plugins = ['near']\n[precedence]\nk = ['a']\n[config.kv]\nlimit = 3\n";
+        let yaml = "plugins: [near]\nprecedence: {k: [a]}\nconfig:\n  kv:\n    limit: 3\n";
+        let json =
+            r#"{"plugins": ["near"], "precedence": {"k": ["a"]}, "config": {"kv": {"limit": 3}}}"#;
+        for (name, text) in [("host.toml", toml), ("host.yaml", yaml), ("host.json", json)] {
+            let mut setting = Setting::new("");
+            let path = setting.folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            setting.environment.default_file = Some(path);
+            let (settings, folder) = setting.read().unwrap();
+            assert_eq!(settings.folders, [folder.path().join("near")], "{name}");
+            assert_eq!(settings.config["kv"], json!({ "limit": 3 }), "{name}");
+            assert_eq!(settings.policy().precedence["k"].len(), 1, "{name}");
+        }
+    }
+
+    #[test]
     fn a_plugins_configuration_becomes_json() {
         let text = "[config.kv]\nlimit = 3\nsince = 2026-01-02\nratio = 0.5\nlist = [true, 'a']\n";
         let (settings, _folder) = Setting::new(text).read().unwrap();
@@ -440,19 +436,21 @@ mod tests {
         for (text, words) in [
             (
                 "plugins = []\nplugin = ['x']",
-                &["line 2", "unknown field `plugin`", "`plugins`"][..],
+                &["line 2", "there is no key `plugin`", "`plugins`"][..],
             ),
             ("disabled = ['Bad Id']", &["line 1", "no plugin id"]),
             ("[config.'../x']", &["line 1", "no plugin id"]),
             ("probe = 'sometimes'", &["line 1", "`if-possible`"]),
             ("drain_limit_seconds = -1", &["line 1", "seconds"]),
             ("drain_limit_seconds = nan", &["line 1", "seconds"]),
-            ("[watch]\npoll = 3", &["line 2", "unknown field `poll`", "`poll_seconds`"]),
+            ("[watch]\npoll = 3", &["line 2", "there is no key `poll`"]),
             ("[watch]\npoll_seconds = 0", &["line 2", "no interval"]),
             ("[reload]\nmax_generations = 0", &["line 2", "1 at least"]),
             ("[reload]\npause_seconds = -1", &["line 2", "seconds"]),
-            ("[reload]\ngenerations = 1", &["line 2", "`max_generations`"]),
-            ("[config.a]\nx = inf", &["[config.a]", "inf"]),
+            ("[reload]\nmax_generation = 1", &["line 2", "`max_generations`"]),
+            ("[config.a]\nx = inf", &["line 2", "config.a.x", "inf"]),
+            ("[kinds]\nk = 'lots'", &["line 2", "a rule is \"single\""]),
+            ("profile = 'ml2'", &["line 1", "machine-learning"]),
         ] {
             let failure = failure(text);
             assert_eq!(failure.code, "PB1003");

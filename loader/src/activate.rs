@@ -11,6 +11,7 @@ use plugbay_interface::service::Description;
 
 use crate::call::fault_of_the_plugin;
 use crate::close::{Closing, Mapped, Pinned};
+use crate::configure::Configured;
 use crate::counted::CountedLeases;
 use crate::error::{Explain, Failure};
 use crate::footprint::Footprint;
@@ -105,6 +106,15 @@ impl fmt::Debug for Active {
             .field("plugin", &self.about.manifest.id)
             .field("generation", &self.generation)
             .finish_non_exhaustive()
+    }
+}
+
+impl ActivateError {
+    /// Takes the secrets of a configuration out of what the plugin said.
+    pub(crate) fn scrubbed(&mut self, configured: &Configured) {
+        if let Self::Failed { failure } | Self::Panicked { failure } = self {
+            configured.scrub(failure);
+        }
     }
 }
 

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use etcetera::BaseStrategy;
 use log::LevelFilter;
+use plugbay_config::schema::{BaseId, Declared, SecretSource};
 use plugbay_interface::manifest::{InvalidPluginId, PluginId};
 use plugbay_resolve::{Policy, Versions};
 use semver::Version;
 use serde_json::Value;
 
+use crate::configure::Grounds;
 use crate::error::{Explain, printable};
 use crate::handover::Limits;
 use crate::host::Host;
@@ -44,6 +46,7 @@ pub(crate) struct Options {
     pub(crate) folders: Vec<PathBuf>,
     pub(crate) policy: Policy,
     pub(crate) config: BTreeMap<String, Value>,
+    pub(crate) grounds: Grounds,
     pub(crate) verify: VerifyOptions,
     pub(crate) probe: Probe,
     pub(crate) worker: PathBuf,
@@ -159,6 +162,7 @@ impl HostBuilder {
                     parse(env!("CARGO_PKG_VERSION_PATCH")),
                 )),
                 config: BTreeMap::new(),
+                grounds: Grounds { components: BTreeMap::new(), secrets: SecretSource::new("") },
                 verify: VerifyOptions::default(),
                 probe: Probe::default(),
                 worker: default_worker(),
@@ -211,11 +215,26 @@ impl HostBuilder {
         self
     }
 
-    /// The configuration of one plugin; `{}` where this is not called.
+    /// The configuration of one plugin; `{}` where this is not called. It is checked by the
+    /// plugin's schema before any of its code runs, and defaults are filled in. Secrets
+    /// are written as where they are: `{ "env": "NAME" }` or `{ "file": "path" }`.
     pub fn config(mut self, id: impl Into<String>, config: Value) -> Self {
         let id = id.into();
         self.ids.push(id.clone());
         self.options.config.insert(id, config);
+        self
+    }
+
+    /// Where the paths of secrets' files begin that are not absolute; the working folder
+    /// where this is not called.
+    pub fn secrets_from(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.options.grounds.secrets = SecretSource::new(folder);
+        self
+    }
+
+    /// A schema of the host's that plugins' schemas may extend.
+    pub fn base_schema(mut self, id: BaseId, schema: Declared) -> Self {
+        self.options.grounds.components.insert(id, schema);
         self
     }
 

@@ -6,8 +6,8 @@ use plugbay_interface::abi::{Fault, FaultKind};
 use serde::Serialize;
 
 use crate::{
-    ActivateError, DiscoverError, LoadError, PersistError, ProbeError, ReloadError, ResolveError,
-    VerifyError, backtrace,
+    ActivateError, ConfigError, DiscoverError, LoadError, PersistError, ProbeError, ReloadError,
+    ResolveError, VerifyError, backtrace,
 };
 
 /// What every error of this crate can say besides its message.
@@ -32,6 +32,9 @@ pub enum Error {
     /// Another file, or the host's version, stands against it.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
+    /// What it is configured with does not fit its schema.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// It did not survive being loaded in a child process.
     #[error(transparent)]
     Probe(#[from] ProbeError),
@@ -65,6 +68,7 @@ impl Error {
             Self::Discover(error) => error,
             Self::Verify(error) => error,
             Self::Resolve(error) => error,
+            Self::Config(error) => error,
             Self::Probe(error) => error,
             Self::Load(error) => error,
             Self::Activate(error) => error,

@@ -1,6 +1,7 @@
 //! What a program holds. What its functions do is in the files of `host/`.
 
 mod bring_up;
+mod configuring;
 mod deciding;
 mod errors;
 mod lifecycle;
@@ -35,6 +36,7 @@ use crate::activate::Active;
 use crate::builder::{HostBuilder, Options};
 use crate::call::{self, CallError};
 use crate::close::{PinnedLibraries, PinnedLibrary};
+use crate::configure::Configured;
 use crate::discover::discover_file;
 use crate::events::{Cause, Chronicle, Event, Events, Reloaded, Times};
 use crate::keeper::Wish;
@@ -114,6 +116,12 @@ struct Known {
     gone: BTreeSet<PluginId>,
     /// Plugins that shall end, and were in use.
     to_end: BTreeSet<PluginId>,
+    /// What plugins are given, as it was written.
+    config: BTreeMap<PluginId, Value>,
+    /// The same, before the last change of it.
+    config_before: BTreeMap<PluginId, Option<Value>>,
+    /// What those that serve were given, or did at last.
+    configured: BTreeMap<PluginId, Configured>,
     /// What the last decision advises.
     advice: Vec<Advice>,
     /// Whether the folders were looked at as a whole.
@@ -168,6 +176,9 @@ impl Host {
             verdicts.clone(),
         );
         let disabled = options.policy.disabled.clone();
+        let given = options.config.iter();
+        let config =
+            given.filter_map(|(id, value)| Some((id.parse().ok()?, value.clone()))).collect();
         let (wishes, waiting) = unbounded();
         let persisted = Persisted::below(&options.data_dir, options.earlier_data.as_deref());
         let inner = Arc::new_cyclic(|host| Inner {
@@ -177,7 +188,7 @@ impl Host {
             prober,
             verdicts,
             table: ArcSwap::default(),
-            known: Mutex::new(Known { disabled, ..Known::default() }),
+            known: Mutex::new(Known { disabled, config, ..Known::default() }),
             pinned: PinnedLibraries::default(),
             changing: Mutex::new(()),
             next_generation: AtomicU64::new(1),
@@ -277,6 +288,23 @@ impl Host {
         let _changing = inner.change();
         inner.running()?;
         inner.reload_from_folders(&id, &Cause::Request)
+    }
+
+    /// Gives a plugin another configuration: it is checked by the plugin's schema, and then
+    /// a new generation of the same file takes over with it, and with the state, as at a
+    /// reload. What makes no difference changes nothing. A plugin that does not serve gets
+    /// it when it does.
+    ///
+    /// # Errors
+    ///
+    /// When it does not fit, a secret cannot be had, or the new generation does not come up;
+    /// then the plugin goes on with the configuration that it has.
+    pub fn configure(&self, id: &str, config: Value) -> Result<Outcome, LoadPluginError> {
+        let id: PluginId = id.parse()?;
+        let inner = self.inner();
+        let _changing = inner.change();
+        inner.running()?;
+        inner.configure(&id, config)
     }
 
     /// [`reload`](Self::reload)s every plugin that serves, one after the other,
@@ -498,6 +526,13 @@ impl Inner {
 }
 
 impl Known {
+    fn set_config(&mut self, id: &PluginId, config: Option<Value>) {
+        match config {
+            Some(config) => drop(self.config.insert(id.clone(), config)),
+            None => drop(self.config.remove(id)),
+        }
+    }
+
     /// A file is not that plugin any more. Where it was its last one, the plugin is gone;
     /// one that comes is a new one, whatever was done with this.
     fn lost_a_file(&mut self, id: &PluginId) {

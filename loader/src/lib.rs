@@ -28,6 +28,7 @@ mod backtrace;
 mod builder;
 mod call;
 mod close;
+mod configure;
 mod counted;
 mod discover;
 mod error;
@@ -68,6 +69,7 @@ pub use activate::ActivateError;
 pub use builder::{BuildError, HostBuilder, default_cache_dir, default_data_dir};
 pub use call::CallError;
 pub use close::PinnedLibrary;
+pub use configure::ConfigError;
 pub use discover::{Candidate, DiscoverError, Discovered, discover, discover_file};
 pub use error::{Error, Explain, Failure, printable};
 pub use events::{Cause, Event, Events, Happening, Reloaded, Times};
@@ -95,6 +97,8 @@ pub use verdicts::{QuarantineEntry, Verdict, Verdicts};
 pub use verify::{ImageError, Verified, VerifyError, VerifyOptions, verify};
 pub use watch::WatchOptions;
 
+/// Configuration files, and the schemas of plugins' configurations.
+pub use plugbay_config as config;
 /// The decision which plugins run.
 pub use plugbay_resolve::{
     Active, Advice, Because, Chosen, Decision, Entry as LockEntry, HeldBack, KindRule, Lock,

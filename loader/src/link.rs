@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use log::{Level, LevelFilter, Metadata, Record};
 use parking_lot::Mutex;
+use plugbay_config::schema::Scrubber;
 use plugbay_interface::abi::abi_stable::sabi_trait::TD_Opaque;
 use plugbay_interface::abi::abi_stable::std_types::{RNone, ROption, RResult, RStr, RString, RVec};
 use plugbay_interface::abi::{
@@ -28,6 +29,8 @@ pub(crate) struct Link {
     pub(crate) data_dir: PathBuf,
     /// JSON.
     pub(crate) configuration: String,
+    /// Takes its secrets out of what it logs.
+    pub(crate) scrubber: Option<Scrubber>,
     pub(crate) state: StateSource,
     pub(crate) wants_backtraces: bool,
     pub(crate) log_level: LevelFilter,
@@ -120,6 +123,8 @@ impl HostSide for Link {
         };
         let file = Some(record.file.as_str()).filter(|file| !file.is_empty());
         let line = Some(record.line).filter(|line| *line > 0);
+        let text = record.message.as_str();
+        let text = self.scrubber.as_ref().map_or(text.into(), |scrubber| scrubber.scrub(text));
         let _in_library = in_library();
         // The logger is the host's own code, and may be wrong as well.
         let _ = catch_unwind(AssertUnwindSafe(|| {
@@ -130,7 +135,7 @@ impl HostSide for Link {
                     .module_path(Some(record.target.as_str()))
                     .file(file)
                     .line(line)
-                    .args(format_args!("{}", record.message))
+                    .args(format_args!("{text}"))
                     .build(),
             );
         }));

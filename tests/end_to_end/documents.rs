@@ -30,7 +30,9 @@ fn sources(folder: &Path, found: &mut String) {
 fn every_code_is_explained_and_every_explained_code_exists() {
     let mut code = String::new();
     sources(&root().join("loader/src"), &mut code);
-    sources(&root().join("loader/resolve/src"), &mut code);
+    for part in ["config", "resolve"] {
+        sources(&root().join("loader").join(part).join("src"), &mut code);
+    }
     sources(&root().join("host-app/src"), &mut code);
     let explained = codes(&fs::read_to_string(root().join("docs/errors.md")).unwrap());
     let used = codes(&code);

@@ -141,6 +141,12 @@ pub struct Manifest {
     /// JSON Schema of its configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_schema: Option<Value>,
+    /// The ids of the base schemas that this schema extends, of the host or of plugins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub config_extends: Vec<String>,
+    /// Base schemas that others may extend, by id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub base_schemas: BTreeMap<String, BaseSchema>,
     /// The version of the state that it saves, from 1; raise it when `State`
     /// changes. 0 where it has none.
     #[serde(default)]
@@ -166,6 +172,23 @@ pub struct Command {
     /// JSON Schema of its result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
+}
+
+/// A schema that others may extend.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct BaseSchema {
+    /// The JSON Schema.
+    pub schema: Value,
+    /// The ids of the base schemas that it extends itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extends: Vec<String>,
+}
+
+impl BaseSchema {
+    pub(crate) fn new(schema: Value, extends: Vec<String>) -> Self {
+        Self { schema, extends }
+    }
 }
 
 /// How a library was built. Read before the manifest: a file of another

@@ -14,7 +14,10 @@ use toml::Spanned;
 use self::relations::{TomlDependency, TomlIntegration, TomlKind};
 use crate::relations::is_word;
 use crate::section::MAX_VERSION;
-use crate::{Activation, Command, ContractId, ContractVersion, Manifest, Need, PluginId, Provided};
+use crate::{
+    Activation, BaseSchema, Command, ContractId, ContractVersion, Manifest, Need, PluginId,
+    Provided,
+};
 
 /// What the crate says where `plugin.toml` says nothing.
 #[derive(Clone, Debug, Default)]
@@ -75,6 +78,8 @@ struct Toml {
     #[serde(default)]
     needs: Vec<Spanned<TomlNeed>>,
     config: Option<TomlConfig>,
+    #[serde(default)]
+    schemas: BTreeMap<Spanned<String>, TomlConfig>,
     state: Option<TomlState>,
     #[serde(default)]
     permissions: Vec<Spanned<String>>,
@@ -113,7 +118,9 @@ struct TomlNeed {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TomlConfig {
-    schema: Spanned<Value>,
+    schema: Option<Spanned<Value>>,
+    #[serde(default)]
+    extends: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -157,6 +164,15 @@ impl Source {
         }
         let (services, service_lines) = services(text, toml.services)?;
         let needs = needs(text, toml.needs)?;
+        let (config_schema, config_extends) = match toml.config {
+            Some(TomlConfig { schema, extends }) => {
+                let schema = schema.map(|schema| checked_schema(text, schema)).transpose()?;
+                // What only extends others is checked by them.
+                let only_extends = (!extends.is_empty()).then_some(Value::Bool(true));
+                (schema.or(only_extends), extends)
+            }
+            None => (None, Vec::new()),
+        };
         let (kinds, sub_types) = relations::kinds(text, toml.kinds)?;
         let manifest = Manifest {
             dependencies: relations::dependencies(text, toml.dependencies, &toml.id)?,
@@ -180,7 +196,9 @@ impl Source {
             commands,
             services,
             needs,
-            config_schema: toml.config.map(|c| checked_schema(text, c.schema)).transpose()?,
+            config_schema,
+            config_extends,
+            base_schemas: base_schemas(text, toml.schemas)?,
             state_version: toml.state.as_ref().map_or(0, |state| state.version.get()),
             state_persist: toml.state.is_some_and(|state| state.persist),
             permissions: words(text, toml.permissions, "a permission")?,
@@ -238,6 +256,23 @@ fn needs(text: &str, list: Vec<Spanned<TomlNeed>>) -> Result<Vec<Need>, SourceEr
         needs.push(Need::new(id, version, optional, many));
     }
     Ok(needs)
+}
+
+/// The schemas that others may extend.
+fn base_schemas(
+    text: &str,
+    table: BTreeMap<Spanned<String>, TomlConfig>,
+) -> Result<BTreeMap<String, BaseSchema>, SourceError> {
+    let mut schemas = BTreeMap::new();
+    for (id, TomlConfig { schema, extends }) in table {
+        let span = id.span();
+        let id = word(text, id, "a schema's id")?;
+        let Some(schema) = schema else {
+            return Err(mistake(text, span, "a base schema has a `schema`"));
+        };
+        schemas.insert(id, BaseSchema::new(checked_schema(text, schema)?, extends));
+    }
+    Ok(schemas)
 }
 
 fn words(

@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use plugbay_interface::manifest::PluginId;
-use serde_json::Value;
+use plugbay_interface::manifest::{Manifest, PluginId};
 
 use super::{Inner, Record};
 use crate::activate::{self, Active, InTime, Taker};
+use crate::configure::{self, ConfigError, Configured};
 use crate::error::Error;
 use crate::events::{Cause, Happening, Times};
 use crate::keeper::Wish;
@@ -116,6 +116,22 @@ impl Inner {
         Ok(StateSource::Kept(Mutex::new(saved)))
     }
 
+    /// What a plugin is to be configured with now.
+    pub(super) fn configured(&self, manifest: &Manifest) -> Result<Configured, ConfigError> {
+        let (given, others) = {
+            let known = self.known.lock();
+            let files = known.files.values().map(|offer| offer.manifest.clone());
+            let serving = known.plugins.values().map(|it| &it.about.manifest);
+            let serving = serving.filter(|it| !it.base_schemas.is_empty());
+            let serving = serving.map(|it| Arc::new(it.clone()));
+            let others: Vec<_> =
+                files.filter(|it| !it.base_schemas.is_empty()).chain(serving).collect();
+            (known.config.get(&manifest.id).cloned(), others)
+        };
+        let others = others.iter().map(AsRef::as_ref);
+        configure::settle(manifest, given.as_ref(), others, &self.options.grounds)
+    }
+
     /// From a file that was decided on to a generation that `taker` has taken.
     pub(super) fn construct(
         &self,
@@ -126,6 +142,7 @@ impl Inner {
         deadline: &Arc<Deadline>,
         taker: Arc<dyn Taker>,
     ) -> Result<Arc<Active>, Error> {
+        let configured = self.configured(&about.manifest)?;
         let begin = Instant::now();
         let probed = self.prober.probe(resolved.verified());
         times.probe = Some(begin.elapsed());
@@ -135,7 +152,6 @@ impl Inner {
         let loaded = load::load(resolved, probed);
         times.load = Some(begin.elapsed());
         let id = about.manifest.id.clone();
-        let configuration = self.options.config.get(id.as_str());
         let log_level = match self.options.log_levels.get(id.as_str()) {
             Some(level) => *level,
             None => level_for(id.as_str()),
@@ -146,7 +162,8 @@ impl Inner {
         let link = Link {
             generation,
             data_dir: self.options.data_dir.join(id.as_str()),
-            configuration: configuration.map_or_else(|| "{}".to_owned(), Value::to_string),
+            configuration: configured.text(),
+            scrubber: configured.scrubber(),
             state,
             wants_backtraces: self.options.backtraces,
             log_level,
@@ -162,7 +179,11 @@ impl Inner {
         if let Some(hash) = new_verdict {
             self.prober.keep(&hash);
         }
-        outcome.map_err(|failed| {
+        if outcome.is_ok() {
+            self.known.lock().configured.insert(about.manifest.id.clone(), configured.clone());
+        }
+        outcome.map_err(|mut failed| {
+            failed.error.scrubbed(&configured);
             if let Some(pinned) = failed.pinned {
                 self.pinned.add(*pinned);
                 self.keep(Wish::Look);

@@ -183,7 +183,7 @@ impl Inner {
 
     /// Constructs the new generation while the old one serves, hands the state
     /// over, and lets the new one serve. Whatever fails, the old one serves on.
-    fn replace(
+    pub(super) fn replace(
         &self,
         resolved: Resolved,
         old: &Arc<Active>,
@@ -204,7 +204,7 @@ impl Inner {
                     notes.extend(self.persist(&active, saved.as_ref()));
                 }
                 if !may_come_back {
-                    notes.extend(self.not_again(old, cause));
+                    notes.extend(self.not_again(old, &active, cause));
                 }
                 let reloaded = Reloaded {
                     plugin: about.manifest.id.clone(),
@@ -219,7 +219,7 @@ impl Inner {
                     state_bytes: stateful.then_some(measured.bytes as u64),
                     note: joined(notes),
                 };
-                if may_come_back {
+                if may_come_back && old.about.hash != active.about.hash {
                     self.keep_file(old);
                 }
                 let over = self.replaced(&about.manifest.id, old, &active, may_come_back);
@@ -314,8 +314,13 @@ impl Inner {
         let its_copy = idle.as_ref().and_then(|idle| {
             idle.mapped.lock().as_ref().and_then(|mapped| mapped.copy_path().map(Path::to_owned))
         });
+        // The same bytes, with another configuration.
+        let same = idle.as_ref().is_some_and(|idle| idle.about.hash == current.about.hash);
+        if same {
+            self.configured_as_before(id);
+        }
         let kept = self.kept_file(id).filter(|path| hash_in(path) != Some(current.about.hash));
-        let file = kept.or(its_copy);
+        let file = if same { its_copy } else { kept.or(its_copy) };
         match (&idle, file) {
             // Nothing to hand over: the one that waits can go on at once.
             (Some(idle), _) if !is_stateful(&current) => {
@@ -347,7 +352,11 @@ impl Inner {
 
     /// It is known what a generation does that was left for the one before: only
     /// other bytes are worth a try. What should be known of that.
-    fn not_again(&self, left: &Active, cause: &Cause) -> Option<String> {
+    fn not_again(&self, left: &Active, before: &Active, cause: &Cause) -> Option<String> {
+        if left.about.hash == before.about.hash {
+            // They differ in their configuration alone, and that is as it was.
+            return Some("with the configuration that it had".to_owned());
+        }
         let why = match cause {
             Cause::Trouble(why) => why,
             _ => "somebody went back to the version before",
@@ -397,7 +406,7 @@ impl Inner {
         let persists = is_stateful(idle) && idle.about.manifest.state_persist;
         let unsaved = persists.then(|| self.save(id).err()).flatten();
         let unsaved = unsaved.map(|error| full_message(&error));
-        let note = note.into_iter().chain(unsaved).chain(self.not_again(current, cause));
+        let note = note.into_iter().chain(unsaved).chain(self.not_again(current, idle, cause));
         let reloaded = Reloaded {
             plugin: id.clone(),
             from: current.about.manifest.version.clone(),
@@ -438,7 +447,7 @@ impl Inner {
     }
 
     /// A kept file, which was decided on when it was current.
-    fn resolve_alone(&self, file: PathBuf) -> Result<Resolved, Arc<Refusal>> {
+    pub(super) fn resolve_alone(&self, file: PathBuf) -> Result<Resolved, Arc<Refusal>> {
         let verified = verify(discover_file(&file), &self.workspace, &self.options.verify)
             .map_err(|error| Arc::new(Refusal::from(error)))?;
         let mut policy = Policy::new(self.options.policy.host.clone());

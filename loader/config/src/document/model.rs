@@ -147,7 +147,8 @@ impl<'de> SeqAccess<'de> for &mut List<'de> {
         let Some(node) = self.nodes.next() else { return Ok(None) };
         let at = self.at;
         self.at += 1;
-        seed.deserialize(Reader(node)).map(Some).map_err(|error| error.inside(Step::Index(at)))
+        let value = seed.deserialize(Reader(node)).map(Some);
+        value.map_err(|error| error.at(node).inside(Step::Index(at)))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -176,8 +177,9 @@ impl<'de> MapAccess<'de> for Table<'de> {
         let Some(entry) = self.next.take() else {
             return Err(de::Error::custom("a value was asked for before its key"));
         };
+        // What is converted after it was read is refused out here.
         seed.deserialize(Reader(&entry.node))
-            .map_err(|error| error.inside(Step::Key(entry.key.clone())))
+            .map_err(|error| error.at(&entry.node).inside(Step::Key(entry.key.clone())))
     }
 
     fn size_hint(&self) -> Option<usize> {

@@ -1,0 +1,178 @@
+//! What a plugin is configured with: checked by its schema before any of its code runs.
+
+use std::collections::BTreeMap;
+
+use plugbay_config::schema::{
+    BaseId, Declared, Owner, SchemaError, Schemas, Scrubber, SecretSource, Settled, Unsettled,
+};
+use plugbay_interface::manifest::{Manifest, PluginId};
+use semver::Version;
+use serde_json::Value;
+
+use crate::error::{Explain, Failure};
+
+/// Why a plugin does not get its configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("{plugin} {version}: {problem}")]
+pub struct ConfigError {
+    plugin: PluginId,
+    version: Version,
+    problem: Problem,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error(transparent)]
+    Schema(Box<SchemaError>),
+    #[error(transparent)]
+    Unsettled(Box<Unsettled>),
+}
+
+/// A configuration that fits, with defaults and secrets in it.
+#[derive(Clone, Debug)]
+pub(crate) enum Configured {
+    /// The plugin has no schema: as it was given.
+    Plain(Value),
+    Settled(Box<Settled>),
+}
+
+/// What schemas may build on besides themselves.
+#[derive(Clone, Debug)]
+pub(crate) struct Grounds {
+    /// The host's own base schemas.
+    pub(crate) components: BTreeMap<BaseId, Declared>,
+    pub(crate) secrets: SecretSource,
+}
+
+impl ConfigError {
+    /// What is wrong with the configuration; none where the schema is what is wrong.
+    pub fn unsettled(&self) -> Option<&Unsettled> {
+        match &self.problem {
+            Problem::Unsettled(unsettled) => Some(unsettled),
+            Problem::Schema(_) => None,
+        }
+    }
+
+    /// What is wrong with the schema.
+    pub fn schema(&self) -> Option<&SchemaError> {
+        match &self.problem {
+            Problem::Schema(error) => Some(error),
+            Problem::Unsettled(_) => None,
+        }
+    }
+
+    fn new(manifest: &Manifest, problem: Problem) -> Self {
+        Self { plugin: manifest.id.clone(), version: manifest.version.clone(), problem }
+    }
+}
+
+impl Explain for ConfigError {
+    fn code(&self) -> &'static str {
+        match &self.problem {
+            Problem::Schema(error) => error.code(),
+            Problem::Unsettled(unsettled) => unsettled.code(),
+        }
+    }
+
+    fn hint(&self) -> String {
+        match &self.problem {
+            Problem::Schema(error) => error.hint(),
+            Problem::Unsettled(unsettled) => unsettled.hint(),
+        }
+    }
+}
+
+/// Checks what a plugin is given by its schema, and fills in what is left out. `others`
+/// are the plugins whose base schemas it may build on. Reads secrets from the environment
+/// and from files.
+pub(crate) fn settle<'a>(
+    manifest: &'a Manifest,
+    given: Option<&Value>,
+    others: impl Iterator<Item = &'a Manifest>,
+    grounds: &Grounds,
+) -> Result<Configured, ConfigError> {
+    let nothing = Value::Object(serde_json::Map::new());
+    let given = given.unwrap_or(&nothing);
+    let Some(schema) = &manifest.config_schema else {
+        return Ok(Configured::Plain(given.clone()));
+    };
+    let wrong = |error: SchemaError| ConfigError::new(manifest, Problem::Schema(Box::new(error)));
+    let schemas = bases(manifest, others, grounds).map_err(wrong)?;
+    let declared = Declared::new(schema.clone()).extending(manifest.config_extends.iter().cloned());
+    let owner = Owner::Plugin(manifest.id.clone());
+    let schema = schemas.compile(owner, &declared).map_err(wrong)?;
+    let settled = schema
+        .settle(given, &grounds.secrets)
+        .map_err(|error| ConfigError::new(manifest, Problem::Unsettled(Box::new(error))))?;
+    for warning in settled.warnings() {
+        log::warn!(target: manifest.id.as_str(), "{}: {warning}; {}", warning.code(), warning.hint());
+    }
+    Ok(Configured::Settled(Box::new(settled)))
+}
+
+/// The base schemas of the host and of plugins, of each plugin the newest version's.
+fn bases<'a>(
+    own: &'a Manifest,
+    others: impl Iterator<Item = &'a Manifest>,
+    grounds: &Grounds,
+) -> Result<Schemas, SchemaError> {
+    let mut schemas = Schemas::new();
+    for (id, declared) in &grounds.components {
+        schemas.add(id.clone(), Owner::Component("the host".into()), declared)?;
+    }
+    let mut newest: BTreeMap<&PluginId, &Manifest> = BTreeMap::new();
+    for manifest in others.filter(|manifest| !manifest.base_schemas.is_empty()) {
+        let known = newest.entry(&manifest.id).or_insert(manifest);
+        if known.version < manifest.version {
+            *known = manifest;
+        }
+    }
+    if !own.base_schemas.is_empty() {
+        newest.insert(&own.id, own);
+    }
+    for manifest in newest.values() {
+        for (id, base) in &manifest.base_schemas {
+            // A wrong one is told to who builds on it: it is not there.
+            let Ok(id) = id.parse() else { continue };
+            let declared = Declared::new(base.schema.clone()).extending(base.extends.clone());
+            schemas.add(id, Owner::Plugin(manifest.id.clone()), &declared)?;
+        }
+    }
+    Ok(schemas)
+}
+
+impl Configured {
+    /// As the plugin gets it, secrets in it.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Plain(value) => value.to_string(),
+            Self::Settled(settled) => settled.expose().as_str().to_owned(),
+        }
+    }
+
+    /// Whether a plugin that has this one would notice another one.
+    pub(crate) fn is_other_than(&self, earlier: &Self) -> bool {
+        match (self, earlier) {
+            (Self::Settled(new), Self::Settled(old)) => !new.changes_since(old).is_empty(),
+            (Self::Plain(new), Self::Plain(old)) => new != old,
+            _ => true,
+        }
+    }
+
+    /// Takes its secrets out of texts.
+    pub(crate) fn scrubber(&self) -> Option<Scrubber> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Settled(settled) => Some(settled.scrubber()).filter(|it| !it.is_empty()),
+        }
+    }
+
+    /// Takes its secrets out of what a plugin said.
+    pub(crate) fn scrub(&self, failure: &mut Failure) {
+        let Some(scrubber) = self.scrubber() else { return };
+        let texts = [&mut failure.message].into_iter().chain(&mut failure.causes);
+        for text in texts {
+            *text = scrubber.scrub(text).into_owned();
+        }
+    }
+}

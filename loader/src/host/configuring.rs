@@ -1,0 +1,76 @@
+//! How a plugin that serves gets another configuration.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use plugbay_interface::manifest::PluginId;
+use serde_json::Value;
+
+use super::{Inner, LoadPluginError};
+use crate::activate::Active;
+use crate::configure::ConfigError;
+use crate::events::{Cause, Times};
+use crate::reload::Outcome;
+use crate::report::Refusal;
+use crate::verify::verify;
+
+impl Inner {
+    /// Checks a configuration and lets the plugin go on with it: a new generation of the same
+    /// file, which gets the state. Where anything goes wrong, nothing changes.
+    pub(super) fn configure(
+        &self,
+        id: &PluginId,
+        value: Value,
+    ) -> Result<Outcome, LoadPluginError> {
+        let before = self.known.lock().config.insert(id.clone(), value);
+        let outcome = self.go_on_with_it(id);
+        let mut known = self.known.lock();
+        if outcome.is_err() {
+            known.set_config(id, before);
+        } else {
+            known.config_before.insert(id.clone(), before);
+        }
+        outcome
+    }
+
+    /// The generation that was replaced for its configuration is back, and so is that.
+    pub(super) fn configured_as_before(&self, id: &PluginId) {
+        let mut known = self.known.lock();
+        if let Some(before) = known.config_before.remove(id) {
+            known.set_config(id, before);
+        }
+        known.configured.remove(id);
+    }
+
+    fn go_on_with_it(&self, id: &PluginId) -> Result<Outcome, LoadPluginError> {
+        // Where it does not serve, it gets it when it does.
+        let Some(active) = self.serving(id) else { return Ok(Outcome::Unchanged) };
+        let refused = |error: ConfigError| {
+            let refusal = Refusal::of(&active.about, error);
+            LoadPluginError::Refused(Arc::new(refusal))
+        };
+        let configured = self.configured(&active.about.manifest).map_err(refused)?;
+        let earlier = self.known.lock().configured.get(id).cloned();
+        if earlier.is_some_and(|earlier| !configured.is_other_than(&earlier)) {
+            return Ok(Outcome::Unchanged);
+        }
+        let file = self.file_of(&active);
+        let resolved = self.resolve_alone(file).map_err(LoadPluginError::Refused)?;
+        let replaced = self.replace(resolved, &active, &Cause::Request, Times::default());
+        let (reloaded, _) = replaced.map_err(LoadPluginError::Refused)?;
+        Ok(Outcome::Reloaded(Box::new(reloaded)))
+    }
+
+    /// The file that a generation came from, if it is still the same, or else its copy.
+    fn file_of(&self, active: &Active) -> PathBuf {
+        let path = active.about.path.clone();
+        let candidate = crate::discover::discover_file(&path);
+        let is_same = verify(candidate, &self.workspace, &self.options.verify)
+            .is_ok_and(|verified| verified.hash() == active.about.hash);
+        let copy = || {
+            let mapped = active.mapped.lock();
+            mapped.as_ref().and_then(|mapped| mapped.copy_path().map(Path::to_owned))
+        };
+        if is_same { path } else { copy().unwrap_or(path) }
+    }
+}
