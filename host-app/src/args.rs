@@ -51,7 +51,12 @@ The config file, with all its keys (relative paths are relative to it):
     pause_seconds = 5                     # how long calls wait for a new version and its state
 
     [config.markdown]                     # what the plugin `markdown` is given
-    allow_html = false";
+    allow_html = false
+
+    [config.reports]                      # a secret is not written here, but where it is
+    password = { env = \"REPORTS_PASSWORD\" }   # or { file = \"password\" }
+
+It may be host.yaml or host.json as well, with the same keys.";
 
 /// A plugins folder as a program.
 #[derive(Debug, Parser)]
@@ -100,7 +105,9 @@ pub enum Command {
     /// Prints what is active, and what was refused and why, then listens on the
     /// socket, watches the folders, and prints what happens, each on one line. On
     /// SIGINT or SIGTERM every plugin is deactivated; a second signal ends at once.
-    /// On SIGHUP all plugins are reloaded, as by `reload --all`.
+    /// On SIGHUP all plugins are reloaded, as by `reload --all`, and those whose part of
+    /// the config file has changed go on with the new one. Which plugins run by it is
+    /// decided at the start.
     ///
     /// With --json: one line {"event":"started", …} with what `list --json`
     /// prints, one line for each event, as `history --json` prints them, and one

@@ -260,6 +260,11 @@ impl Settings {
         self.reload.applied(host)
     }
 
+    /// What plugins are configured with.
+    pub fn configurations(&self) -> impl Iterator<Item = (&PluginId, &Value)> {
+        self.config.iter()
+    }
+
     /// Whether and how a host watches its folders.
     pub fn watching(&self, flags: &WatchFlags) -> Result<Watching, Failure> {
         Watching::by(flags, &self.watch_environment, &self.watch)

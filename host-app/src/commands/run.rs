@@ -1,3 +1,5 @@
+use plugbay_loader::{Explain, Host, full_message};
+
 use crate::args::{Common, WatchFlags};
 use crate::exit::{Exit, Failure};
 use crate::serving::Serving;
@@ -14,9 +16,11 @@ pub fn run(common: &Common, flags: &WatchFlags, output: &Output) -> Result<Exit,
     let watching = settings.watching(flags)?;
     let serving = Serving::start(settings, &watching, output, |_| true)?;
     let host = serving.host().clone();
+    let common = common.clone();
     // What comes of it is told as events.
     let reload = move || {
-        log::info!("SIGHUP: reloading all plugins");
+        log::info!("SIGHUP: reading the configuration and all plugins anew");
+        configure(&host, &common);
         if let Err(error) = host.reload_all() {
             log::debug!("nothing is reloaded: {error}");
         }
@@ -28,4 +32,21 @@ pub fn run(common: &Common, flags: &WatchFlags, output: &Output) -> Result<Exit,
         serving.serve(&end.pipe);
     }
     Ok(serving.end())
+}
+
+/// Gives plugins what the config file has for them now. What is wrong changes nothing.
+fn configure(host: &Host, common: &Common) {
+    let settings = match Settings::read(common) {
+        Ok(settings) => settings,
+        Err(failure) => {
+            log::error!("the configuration stays as it is: {}: {}", failure.code, failure.message);
+            return;
+        }
+    };
+    for (id, config) in settings.configurations() {
+        if let Err(error) = host.configure(id.as_str(), config.clone()) {
+            let (code, help) = (error.code(), error.hint());
+            log::error!(target: id.as_str(), "{code}: {}; {help}", full_message(&error));
+        }
+    }
 }
