@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use etcetera::BaseStrategy;
 use plugbay_loader::config::document::{self, Limits, ReadError};
+use plugbay_loader::config::schema::SecretSource;
 use plugbay_loader::manifest::Selector;
 use plugbay_loader::{
     BuildError, Host, HostBuilder, KindRule, Lock, Plan, PluginId, Policy, Probe, VerifyOptions,
@@ -258,6 +259,11 @@ impl Settings {
             host = host.drain_limit(limit);
         }
         self.reload.applied(host)
+    }
+
+    /// Where secrets are looked for.
+    pub fn secrets(&self) -> SecretSource {
+        SecretSource::new(&self.folder)
     }
 
     /// What plugins are configured with.

@@ -1,14 +1,19 @@
 //! Looks at libraries as a host would that is about to start, and loads none.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use plugbay_loader::config::schema::SecretSource;
 use plugbay_loader::manifest::Embedded;
 use plugbay_loader::{
     BuildError, CallError, Candidate, DiscoverError, Explain, Plan, PluginId, Policy, ProbeError,
     Reason, Refusal, ResolveError, Verdict, Verdicts, Verified, VerifyOptions, Workspace,
-    default_cache_dir, discover, discover_file, manifest_in, printable, resolve, verify,
+    check_config, default_cache_dir, discover, discover_file, manifest_in, printable, resolve,
+    verify,
 };
+
+use serde_json::Value;
 
 use crate::control::{Inspection, Overview, PlanView, PluginLine, RefusedLine};
 use crate::exit::{Exit, Failure};
@@ -18,6 +23,8 @@ use crate::settings::Settings;
 pub struct Surveyor {
     options: VerifyOptions,
     policy: Policy,
+    configurations: BTreeMap<PluginId, Value>,
+    secrets: SecretSource,
     name: String,
 }
 
@@ -35,7 +42,14 @@ pub struct Survey {
 impl Surveyor {
     pub fn new(settings: &Settings) -> Self {
         let (options, policy) = (settings.verify_options(), settings.policy());
-        Self { options, policy, name: settings.name.clone() }
+        let given = settings.configurations();
+        Self {
+            options,
+            policy,
+            configurations: given.map(|(id, value)| (id.clone(), value.clone())).collect(),
+            secrets: settings.secrets(),
+            name: settings.name.clone(),
+        }
     }
 
     /// What a host on these folders would run.
@@ -123,12 +137,14 @@ impl Surveyor {
                 }
             }
         }
-        let plan = resolve(&verified, &survey.refused, &self.policy);
+        let plan = self.plan(&verified, &mut survey);
         let by_others = |error: &ResolveError| {
             matches!(error.reason(), Some(Reason::Dependency(_) | Reason::Need(_)))
         };
         // What one file lacks that is judged by itself may well be there where it goes.
-        for error in plan.held_back().into_iter().filter(|it| together || !by_others(it)) {
+        let was_told = |error: &ResolveError| matches!(error.reason(), Some(Reason::Failed { .. }));
+        let held_back = plan.held_back().into_iter().filter(|error| !was_told(error));
+        for error in held_back.filter(|it| together || !by_others(it)) {
             let plugin = Some((error.id().clone(), error.version().clone()));
             survey.refuse(Refusal::new(error.path().to_owned(), plugin, error.into()));
         }
@@ -145,6 +161,39 @@ impl Surveyor {
         survey.refused.sort_by(|a, b| a.path.cmp(&b.path));
         survey.inspections.sort_by(|a, b| a.manifest.id.cmp(&b.manifest.id));
         Ok(survey)
+    }
+}
+
+impl Surveyor {
+    /// Decides, as a host does: what is wrongly configured takes those with it that need it.
+    fn plan(&self, verified: &[Verified], survey: &mut Survey) -> Plan {
+        let mut policy = self.policy.clone();
+        loop {
+            let plan = resolve(verified, &survey.refused, &policy);
+            let mut all_is_well = true;
+            for offer in plan.run() {
+                let given = self.configurations.get(&offer.manifest.id);
+                let others = verified.iter().map(Verified::manifest);
+                let checked = check_config(&offer.manifest, given, others, &self.secrets);
+                // What is in the environment of this process need not be in the host's.
+                let Err(error) = checked else { continue };
+                let is_elsewhere = error.unsettled().is_some_and(|unsettled| {
+                    unsettled.problems().iter().all(|problem| problem.code() == "PB1504")
+                });
+                if is_elsewhere {
+                    continue;
+                }
+                all_is_well = false;
+                let why = format!("{}: {error}", error.code());
+                let why = why.lines().next().unwrap_or_default().to_owned();
+                policy.failed.insert(offer.manifest.id.clone(), why);
+                let plugin = Some((offer.manifest.id.clone(), offer.manifest.version.clone()));
+                survey.refuse(Refusal::new(offer.path.clone(), plugin, error.into()));
+            }
+            if all_is_well {
+                return plan;
+            }
+        }
     }
 }
 

@@ -6,19 +6,14 @@ use plugbay_config::schema::{
     BaseId, Declared, Owner, SchemaError, Schemas, Scrubber, SecretSource, Settled, Unsettled,
 };
 use plugbay_interface::manifest::{Manifest, PluginId};
-use semver::Version;
 use serde_json::Value;
 
 use crate::error::{Explain, Failure};
 
 /// Why a plugin does not get its configuration.
 #[derive(Debug, thiserror::Error)]
-#[error("{plugin} {version}: {problem}")]
-pub struct ConfigError {
-    plugin: PluginId,
-    version: Version,
-    problem: Problem,
-}
+#[error("{0}")]
+pub struct ConfigError(Problem);
 
 #[derive(Debug, thiserror::Error)]
 enum Problem {
@@ -47,7 +42,7 @@ pub(crate) struct Grounds {
 impl ConfigError {
     /// What is wrong with the configuration; none where the schema is what is wrong.
     pub fn unsettled(&self) -> Option<&Unsettled> {
-        match &self.problem {
+        match &self.0 {
             Problem::Unsettled(unsettled) => Some(unsettled),
             Problem::Schema(_) => None,
         }
@@ -55,31 +50,44 @@ impl ConfigError {
 
     /// What is wrong with the schema.
     pub fn schema(&self) -> Option<&SchemaError> {
-        match &self.problem {
+        match &self.0 {
             Problem::Schema(error) => Some(error),
             Problem::Unsettled(_) => None,
         }
-    }
-
-    fn new(manifest: &Manifest, problem: Problem) -> Self {
-        Self { plugin: manifest.id.clone(), version: manifest.version.clone(), problem }
     }
 }
 
 impl Explain for ConfigError {
     fn code(&self) -> &'static str {
-        match &self.problem {
+        match &self.0 {
             Problem::Schema(error) => error.code(),
             Problem::Unsettled(unsettled) => unsettled.code(),
         }
     }
 
     fn hint(&self) -> String {
-        match &self.problem {
+        match &self.0 {
             Problem::Schema(error) => error.hint(),
             Problem::Unsettled(unsettled) => unsettled.hint(),
         }
     }
+}
+
+/// Whether a plugin could be configured with this, as a host does it, for programs that
+/// judge files themselves. `others` are the plugins whose base schemas it may build on.
+/// Reads secrets from the environment and from files.
+///
+/// # Errors
+///
+/// All that is wrong with the configuration, or the first thing that is wrong with the schema.
+pub fn check_config<'a>(
+    manifest: &'a Manifest,
+    given: Option<&Value>,
+    others: impl Iterator<Item = &'a Manifest>,
+    secrets: &SecretSource,
+) -> Result<(), ConfigError> {
+    let grounds = Grounds { components: BTreeMap::new(), secrets: secrets.clone() };
+    settle(manifest, given, others, &grounds).map(drop)
 }
 
 /// Checks what a plugin is given by its schema, and fills in what is left out. `others`
@@ -96,14 +104,14 @@ pub(crate) fn settle<'a>(
     let Some(schema) = &manifest.config_schema else {
         return Ok(Configured::Plain(given.clone()));
     };
-    let wrong = |error: SchemaError| ConfigError::new(manifest, Problem::Schema(Box::new(error)));
+    let wrong = |error: SchemaError| ConfigError(Problem::Schema(Box::new(error)));
     let schemas = bases(manifest, others, grounds).map_err(wrong)?;
     let declared = Declared::new(schema.clone()).extending(manifest.config_extends.iter().cloned());
     let owner = Owner::Plugin(manifest.id.clone());
     let schema = schemas.compile(owner, &declared).map_err(wrong)?;
     let settled = schema
         .settle(given, &grounds.secrets)
-        .map_err(|error| ConfigError::new(manifest, Problem::Unsettled(Box::new(error))))?;
+        .map_err(|error| ConfigError(Problem::Unsettled(Box::new(error))))?;
     for warning in settled.warnings() {
         log::warn!(target: manifest.id.as_str(), "{}: {warning}; {}", warning.code(), warning.hint());
     }

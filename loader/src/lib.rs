@@ -69,7 +69,7 @@ pub use activate::ActivateError;
 pub use builder::{BuildError, HostBuilder, default_cache_dir, default_data_dir};
 pub use call::CallError;
 pub use close::PinnedLibrary;
-pub use configure::ConfigError;
+pub use configure::{ConfigError, check_config};
 pub use discover::{Candidate, DiscoverError, Discovered, discover, discover_file};
 pub use error::{Error, Explain, Failure, printable};
 pub use events::{Cause, Event, Events, Happening, Reloaded, Times};
