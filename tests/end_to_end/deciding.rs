@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use plugbay_loader::interface::serde_json::json;
 use plugbay_loader::{
-    Active, Cause, Event, Events, Explain, Happening, Host, KindRule, Lock, PluginState, Policy,
-    Profile, WatchOptions,
+    Active, Cause, Events, Explain, Happening, Host, KindRule, Lock, PluginState, Policy, Profile,
+    WatchOptions,
 };
-use plugbay_tests::{Folder, broken_piece, piece};
-
-const PATIENCE: Duration = Duration::from_secs(30);
+use plugbay_tests::{Folder, broken_piece, next, piece};
 
 fn needs(others: &[(&str, &str)]) -> String {
     let lines = others.iter().map(|(id, range)| format!("{id} = \"{range}\"\n"));
@@ -22,13 +19,6 @@ fn needs(others: &[(&str, &str)]) -> String {
 
 fn kind(name: &str) -> String {
     format!("kinds = [\"{name}\"]\n")
-}
-
-/// Puts pieces into the folder, whole.
-fn put(folder: &Folder, name: &str, content: &[u8]) {
-    let aside = folder.plugins().join(format!(".{name}.new"));
-    fs::write(&aside, content).unwrap();
-    fs::rename(aside, folder.plugins().join(name)).unwrap();
 }
 
 fn active(host: &Host) -> Vec<String> {
@@ -64,22 +54,9 @@ fn single(kind: &str) -> impl FnOnce(&mut Policy) {
     }
 }
 
-/// The first event that fits; all before it are shown when none comes.
-fn wait_for(events: &Events, what: &str, fits: impl Fn(&Happening) -> bool) -> Event {
-    let mut seen = Vec::new();
-    while let Some(event) = events.next_within(PATIENCE) {
-        if fits(&event.happening) {
-            return event;
-        }
-        seen.push(event);
-    }
-    panic!("{what} did not come, but {seen:#?}");
-}
-
 fn wait_for_loaded(events: &Events, id: &str) {
-    wait_for(
+    next(
         events,
-        &format!("{id} is loaded"),
         |happening| matches!(happening, Happening::Loaded { plugin, .. } if plugin.as_str() == id),
     );
 }
@@ -125,7 +102,7 @@ fn whoever_needs_one_that_fails_does_not_run_and_says_so() {
         ]
     );
     // Mended, all three come up.
-    put(&folder, "c.so", &piece("c", "1.0.1", ""));
+    folder.put_whole("c.so", &piece("c", "1.0.1", ""));
     wait_for_loaded(&events, "a");
     assert_eq!(active(&host), ["a 1.0.0", "b 1.0.0", "c 1.0.1", "d 1.0.0"]);
     assert_eq!(refused(&host), [""; 0]);
@@ -139,18 +116,14 @@ fn what_needs_a_file_that_goes_ends_before_it_and_comes_back_with_it() {
     let (host, events) = watched(&folder, |_| {});
     host.call("a", "count", json!(null)).unwrap();
     fs::remove_file(&b).unwrap();
-    let event = wait_for(&events, "a is unloaded", |it| matches!(it, Happening::Unloaded { .. }));
+    let event = next(&events, |it| matches!(it, Happening::Unloaded { .. }));
     let Happening::Unloaded { plugin, cause, .. } = event.happening else { unreachable!() };
     assert_eq!(plugin.as_str(), "a");
     assert_eq!(cause, Cause::Decision("needs b ^1, and there is none".into()));
-    wait_for(
-        &events,
-        "b is unloaded",
-        |it| matches!(it, Happening::Unloaded { plugin, .. } if plugin.as_str() == "b"),
-    );
+    next(&events, |it| matches!(it, Happening::Unloaded { plugin, .. } if plugin.as_str() == "b"));
     let error = host.call("a", "count", json!(null)).unwrap_err();
     assert_eq!(error.code(), "PB0702");
-    put(&folder, "b.so", &piece("b", "1.0.3", ""));
+    folder.put_whole("b.so", &piece("b", "1.0.3", ""));
     wait_for_loaded(&events, "a");
     // With the state that it had.
     assert_eq!(host.call("a", "count", json!(null)).unwrap(), json!(2));
@@ -162,19 +135,21 @@ fn a_new_version_that_another_plugin_could_not_go_on_with_is_not_taken() {
     folder.write("a.so", piece("a", "1.0.0", &needs(&[("b", "1")])));
     folder.write("b.so", piece("b", "1.0.0", ""));
     let (host, events) = watched(&folder, |_| {});
-    put(&folder, "b.so", &piece("b", "2.0.0", ""));
-    let event = wait_for(&events, "b is kept", |it| matches!(it, Happening::Kept { .. }));
+    folder.put_whole("b.so", &piece("b", "2.0.0", ""));
+    let event = next(&events, |it| matches!(it, Happening::Kept { .. }));
     let Happening::Kept { code, reason, help, .. } = event.happening else { unreachable!() };
     assert_eq!(code, "PB0320");
     assert_eq!(reason, "a 1.0.0, which runs, needs b ^1");
     assert!(help.starts_with("first replace a, or end it: host-app unload a"), "{help}");
     assert_eq!(active(&host), ["a 1.0.0", "b 1.0.0"]);
     assert_eq!(refused(&host), ["b 2.0.0: PB0320: a 1.0.0, which runs, needs b ^1"]);
+    // Also when it was looked at again.
+    assert_eq!(host.reload("b").unwrap_err().code(), "PB0320");
+    assert_eq!(refused(&host), ["b 2.0.0: PB0320: a 1.0.0, which runs, needs b ^1"]);
     // When nobody needs the old one any more, it is taken.
-    put(&folder, "a.so", &piece("a", "1.1.0", &needs(&[("b", "*")])));
-    wait_for(
+    folder.put_whole("a.so", &piece("a", "1.1.0", &needs(&[("b", "*")])));
+    next(
         &events,
-        "a is reloaded",
         |it| matches!(it, Happening::Reloaded(reloaded) if reloaded.plugin.as_str() == "a"),
     );
     assert_eq!(active(&host), ["a 1.1.0", "b 2.0.0"]);
@@ -186,13 +161,13 @@ fn a_new_version_that_lacks_something_is_not_taken() {
     let folder = Folder::new();
     folder.write("b.so", piece("b", "1.0.0", ""));
     let (host, events) = watched(&folder, |_| {});
-    put(&folder, "b.so", &piece("b", "2.0.0", &needs(&[("nobody", "1")])));
-    let event = wait_for(&events, "b is kept", |it| matches!(it, Happening::Kept { .. }));
+    folder.put_whole("b.so", &piece("b", "2.0.0", &needs(&[("nobody", "1")])));
+    let event = next(&events, |it| matches!(it, Happening::Kept { .. }));
     let Happening::Kept { code, reason, .. } = event.happening else { unreachable!() };
     assert_eq!((code.as_str(), reason.as_str()), ("PB0307", "needs nobody ^1, and there is none"));
     assert_eq!(active(&host), ["b 1.0.0"]);
-    put(&folder, "nobody.so", &piece("nobody", "1.0.0", ""));
-    wait_for(&events, "b is reloaded", |it| matches!(it, Happening::Reloaded(_)));
+    folder.put_whole("nobody.so", &piece("nobody", "1.0.0", ""));
+    next(&events, |it| matches!(it, Happening::Reloaded(_)));
     assert_eq!(active(&host), ["b 2.0.0", "nobody 1.0.0"]);
 }
 
@@ -225,7 +200,7 @@ fn of_a_kind_of_which_one_runs_the_preferred_one_takes_the_place() {
     });
     assert_eq!(active(&host), ["m 1.0.0"]);
     host.call("m", "count", json!(null)).unwrap();
-    put(&folder, "w.so", &piece("w", "0.1.0", &kind("tracker")));
+    folder.put_whole("w.so", &piece("w", "0.1.0", &kind("tracker")));
     wait_for_loaded(&events, "w");
     assert_eq!(active(&host), ["w 0.1.0"]);
     assert_eq!(
@@ -247,7 +222,7 @@ fn one_that_takes_a_place_and_does_not_come_up_gives_it_back() {
         policy.precedence.insert("tracker".into(), vec!["w".parse().unwrap()]);
     });
     host.call("m", "count", json!(null)).unwrap();
-    put(&folder, "w.so", &broken_piece("w", "0.1.0", &kind("tracker")));
+    folder.put_whole("w.so", &broken_piece("w", "0.1.0", &kind("tracker")));
     wait_for_loaded(&events, "m");
     assert_eq!(host.call("m", "count", json!(null)).unwrap(), json!(2));
     assert_eq!(refused(&host), ["w 0.1.0: PB0601: activation failed: this piece does not come up"]);
@@ -294,8 +269,8 @@ fn with_a_lock_only_what_it_names_runs_also_later() {
         policy.locked = true;
     });
     assert_eq!(active(&host), ["a 1.0.0"]);
-    put(&folder, "a.so", &piece("a", "1.1.0", ""));
-    let event = wait_for(&events, "a is kept", |it| matches!(it, Happening::Kept { .. }));
+    folder.put_whole("a.so", &piece("a", "1.1.0", ""));
+    let event = next(&events, |it| matches!(it, Happening::Kept { .. }));
     let Happening::Kept { code, .. } = event.happening else { unreachable!() };
     assert_eq!(code, "PB0314");
     assert_eq!(active(&host), ["a 1.0.0"]);
@@ -356,10 +331,9 @@ fn a_stack_runs_as_its_plan_says_through_changes_under_load() {
         }
         let changes = || {
             // A new version of one that is called, and of one that is needed.
-            put(&folder, "postgres.so", &piece("postgres", "1.1.0", &source("postgres")));
-            wait_for(
+            folder.put_whole("postgres.so", &piece("postgres", "1.1.0", &source("postgres")));
+            next(
                 &events,
-                "postgres is reloaded",
                 |it| matches!(it, Happening::Reloaded(it) if it.plugin.as_str() == "postgres"),
             );
             // One that is preferred to what runs.
@@ -368,14 +342,13 @@ fn a_stack_runs_as_its_plan_says_through_changes_under_load() {
             wait_for_loaded(&events, "wandb");
             // The one that needs the older version goes: the newer one takes over.
             fs::remove_file(folder.plugins().join("sagemaker.so")).unwrap();
-            wait_for(
+            next(
                 &events,
-                "base is reloaded",
                 |it| matches!(it, Happening::Reloaded(it) if it.plugin.as_str() == "base"),
             );
             wait_for_loaded(&events, "databricks");
             // It comes back: it needs the older version, and goes before the other one.
-            put(&folder, "sagemaker.so", &piece("sagemaker", "1.0.1", &sagemaker));
+            folder.put_whole("sagemaker.so", &piece("sagemaker", "1.0.1", &sagemaker));
             wait_for_loaded(&events, "sagemaker");
         };
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(changes));

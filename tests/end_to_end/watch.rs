@@ -32,12 +32,6 @@ fn wait_for(events: &Events, what: &str, fits: impl Fn(&Happening) -> bool) -> E
     panic!("{what} did not come, but {seen:#?}");
 }
 
-fn put_whole(folder: &Folder, name: &str, content: &[u8]) {
-    let aside = folder.plugins().join(format!(".{name}.new"));
-    fs::write(&aside, content).unwrap();
-    fs::rename(aside, folder.plugins().join(name)).unwrap();
-}
-
 /// A host that watches, and what it tells from its start on.
 fn watched(host: HostBuilder) -> (Host, Events) {
     let host = host.watch(WatchOptions::default()).build().unwrap();
@@ -55,11 +49,11 @@ fn a_file_is_loaded_reloaded_and_unloaded_as_it_comes_changes_and_goes() {
     let folder = Folder::new();
     let (host, events) = watched(folder.host());
 
-    put_whole(&folder, "libkv.so", &kv("1.0.0"));
+    folder.put_whole("libkv.so", &kv("1.0.0"));
     wait_for(&events, "loaded", |event| matches!(event, Happening::Loaded { .. }));
     host.call("kv", "increment", json!({"key": "n"})).unwrap();
 
-    put_whole(&folder, "libkv.so", &kv("1.1.0"));
+    folder.put_whole("libkv.so", &kv("1.1.0"));
     let event = wait_for(&events, "reloaded", |event| matches!(event, Happening::Reloaded(_)));
     let Happening::Reloaded(reloaded) = event.happening else { unreachable!() };
     assert_eq!(
@@ -84,7 +78,7 @@ fn a_file_is_loaded_reloaded_and_unloaded_as_it_comes_changes_and_goes() {
     remove(&folder.plugins().join("libkv.so"));
     wait_for(&events, "unloaded", |event| matches!(event, Happening::Unloaded { .. }));
     // It comes back with the state that it had.
-    put_whole(&folder, "other.so", &kv("1.3.0"));
+    folder.put_whole("other.so", &kv("1.3.0"));
     wait_for(&events, "loaded", |event| matches!(event, Happening::Loaded { .. }));
     let now = host.call("kv", "increment", json!({"key": "n"})).unwrap();
     assert_eq!(now["value"], json!(4), "{now}");
@@ -96,13 +90,13 @@ fn of_two_files_of_one_plugin_the_newer_serves_and_the_older_takes_over() {
     let (host, events) = watched(folder.host());
     let version = || host.plugins()[0].manifest.version.to_string();
 
-    put_whole(&folder, "a.so", &kv("1.0.0"));
+    folder.put_whole("a.so", &kv("1.0.0"));
     wait_for(&events, "loaded", |event| matches!(event, Happening::Loaded { .. }));
-    put_whole(&folder, "b.so", &kv("2.0.0"));
+    folder.put_whole("b.so", &kv("2.0.0"));
     wait_for(&events, "reloaded", |event| matches!(event, Happening::Reloaded(_)));
     assert_eq!(version(), "2.0.0");
     // An older one changes nothing, and is told.
-    put_whole(&folder, "c.so", &kv("0.9.0"));
+    folder.put_whole("c.so", &kv("0.9.0"));
     wait_for(
         &events,
         "refused",
@@ -126,12 +120,12 @@ fn what_is_removed_and_put_back_serves_again() {
         assert_eq!(now["value"], json!(to), "{now}");
     };
     let path = folder.plugins().join("libkv.so");
-    put_whole(&folder, "libkv.so", &kv("1.0.0"));
+    folder.put_whole("libkv.so", &kv("1.0.0"));
     wait_for(&events, "loaded", loaded);
     count(1);
     remove(&path);
     wait_for(&events, "unloaded", unloaded);
-    put_whole(&folder, "libkv.so", &kv("1.0.0"));
+    folder.put_whole("libkv.so", &kv("1.0.0"));
     wait_for(&events, "loaded again", loaded);
     count(2);
     // The same with the whole folder.
@@ -148,12 +142,12 @@ fn what_is_removed_and_put_back_serves_again() {
     assert!(host.call("kv", "get", json!({"key": "n"})).is_err());
     // Whoever goes later is told later.
     let later = folder.plugins().join("answer.so");
-    put_whole(&folder, "answer.so", &fs::read(build("plugbay-fixture-answer")).unwrap());
+    folder.put_whole("answer.so", &fs::read(build("plugbay-fixture-answer")).unwrap());
     wait_for(&events, "another one loaded", loaded);
     remove(&path);
     remove(&later);
     wait_for(&events, "another one unloaded", unloaded);
-    put_whole(&folder, "libkv.so", &kv("1.0.0"));
+    folder.put_whole("libkv.so", &kv("1.0.0"));
     wait_for(&events, "loaded after all", loaded);
     count(4);
 }
@@ -166,11 +160,11 @@ fn a_host_may_look_at_intervals_and_keep_what_is_removed() {
     let host = folder.host().watch(options).keep_removed(true).build().unwrap();
     let events = host.events();
     host.start().unwrap();
-    put_whole(&folder, "libkv.so", &kv("1.0.0"));
+    folder.put_whole("libkv.so", &kv("1.0.0"));
     wait_for(&events, "loaded", |event| matches!(event, Happening::Loaded { .. }));
     remove(&folder.plugins().join("libkv.so"));
     // What comes after it is seen after it.
-    put_whole(&folder, "libkv.so", &kv("1.1.0"));
+    folder.put_whole("libkv.so", &kv("1.1.0"));
     wait_for(&events, "reloaded", |event| matches!(event, Happening::Reloaded(_)));
     host.call("kv", "increment", json!({"key": "n"})).unwrap();
 }
@@ -189,10 +183,10 @@ fn a_folder_that_is_made_later_is_watched() {
 fn a_disabled_plugin_stays_so_whatever_happens_to_its_file() {
     let folder = Folder::new();
     let (host, events) = watched(folder.host());
-    put_whole(&folder, "libkv.so", &kv("1.0.0"));
+    folder.put_whole("libkv.so", &kv("1.0.0"));
     wait_for(&events, "loaded", |event| matches!(event, Happening::Loaded { .. }));
     host.disable("kv").unwrap();
-    put_whole(&folder, "libkv.so", &kv("1.1.0"));
+    folder.put_whole("libkv.so", &kv("1.1.0"));
     wait_for(
         &events,
         "refused",
@@ -207,15 +201,15 @@ fn a_disabled_plugin_stays_so_whatever_happens_to_its_file() {
 fn an_older_version_does_not_take_over_because_the_newer_file_broke() {
     let folder = Folder::new();
     let (host, events) = watched(folder.host());
-    put_whole(&folder, "one.so", &kv("1.0.0"));
+    folder.put_whole("one.so", &kv("1.0.0"));
     wait_for(&events, "loaded", |event| matches!(event, Happening::Loaded { .. }));
-    put_whole(&folder, "two.so", &kv("2.0.0"));
+    folder.put_whole("two.so", &kv("2.0.0"));
     wait_for(&events, "reloaded", |event| matches!(event, Happening::Reloaded(_)));
-    put_whole(&folder, "two.so", b"broken");
+    folder.put_whole("two.so", b"broken");
     wait_for(&events, "kept", |event| matches!(event, Happening::Kept { .. }));
     // What is seen after them is seen after they had no effect.
-    put_whole(&folder, "one.so", &kv("1.0.0"));
-    put_whole(&folder, "text.so", b"text");
+    folder.put_whole("one.so", &kv("1.0.0"));
+    folder.put_whole("text.so", b"text");
     wait_for(
         &events,
         "refused",
@@ -228,11 +222,11 @@ fn an_older_version_does_not_take_over_because_the_newer_file_broke() {
 fn a_file_whose_plugin_is_in_use_goes_and_comes_when_nobody_uses_it() {
     let folder = Folder::new();
     let (host, events) = watched(folder.host().drain_limit(Duration::from_millis(200)));
-    put_whole(&folder, "libkv.so", &kv("1.0.0"));
+    folder.put_whole("libkv.so", &kv("1.0.0"));
     wait_for(&events, "loaded", |event| matches!(event, Happening::Loaded { .. }));
     let handle = host.plugin("kv").unwrap();
     let lease = handle.hold().unwrap();
-    put_whole(&folder, "libkv.so", &kv("1.1.0"));
+    folder.put_whole("libkv.so", &kv("1.1.0"));
     wait_for(
         &events,
         "kept",
@@ -275,7 +269,7 @@ fn half_of_a_version_over_another_is_not_taken() {
 fn a_file_that_is_gone_may_be_waited_for_for_ever() {
     for poll in [None, Some(Duration::from_millis(10))] {
         let folder = Folder::new();
-        put_whole(&folder, "libkv.so", &kv("1.0.0"));
+        folder.put_whole("libkv.so", &kv("1.0.0"));
         let mut options = WatchOptions::default();
         (options.poll, options.removal_grace) = (poll, Duration::MAX);
         let host = folder.host().watch(options).build().unwrap();
@@ -283,7 +277,7 @@ fn a_file_that_is_gone_may_be_waited_for_for_ever() {
         host.start().unwrap();
         remove(&folder.plugins().join("libkv.so"));
         thread::sleep(Duration::from_millis(300));
-        put_whole(&folder, "libkv.so", &kv("1.1.0"));
+        folder.put_whole("libkv.so", &kv("1.1.0"));
         wait_for(&events, "reloaded", |event| matches!(event, Happening::Reloaded(_)));
     }
 }
@@ -297,8 +291,8 @@ fn a_callback_of_the_program_may_panic() {
         assert!(!PANICS.swap(false, Ordering::Relaxed), "on request");
     }));
     PANICS.store(true, Ordering::Relaxed);
-    put_whole(&folder, "libkv.so", &kv("1.0.0"));
+    folder.put_whole("libkv.so", &kv("1.0.0"));
     until(|| !PANICS.load(Ordering::Relaxed));
-    put_whole(&folder, "libkv.so", &kv("1.1.0"));
+    folder.put_whole("libkv.so", &kv("1.1.0"));
     wait_for(&events, "loaded", |event| matches!(event, Happening::Loaded { .. }));
 }

@@ -65,6 +65,13 @@ impl Folder {
         path
     }
 
+    /// Writes a file aside and renames it, so that it is there whole or not at all.
+    pub fn put_whole(&self, name: &str, content: &[u8]) {
+        let aside = self.plugins().join(format!(".{name}.new"));
+        std::fs::write(&aside, content).expect("written");
+        std::fs::rename(aside, self.plugins().join(name)).expect("renamed");
+    }
+
     /// A host on this folder, with its own cache and data, that tries libraries
     /// in a child process.
     pub fn host(&self) -> HostBuilder {

@@ -60,6 +60,8 @@ impl Inner {
     /// Decides what runs now, and lets it. `fresh` were verified just now, and are in
     /// `known.files`.
     pub(super) fn settle(&self, fresh: Vec<Verified>, mut change: Change<'_>) -> Settled {
+        let looked_for: Vec<_> =
+            fresh.iter().map(|one| (one.path().to_owned(), one.manifest().id.clone())).collect();
         let fresh = fresh.into_iter().map(|verified| (verified.path().to_owned(), verified));
         let mut fresh: HashMap<PathBuf, Verified> = fresh.collect();
         let mut settled = Settled::default();
@@ -75,6 +77,14 @@ impl Inner {
                 break;
             }
         }
+        let known = self.known.lock();
+        for (path, id) in looked_for {
+            if let Some(not_taken) = known.not_taken.get(&path) {
+                let refused = Err(LoadPluginError::Refused(not_taken.refusal.clone()));
+                settled.looked_at.entry(id).or_insert(refused);
+            }
+        }
+        drop(known);
         settled
     }
 
@@ -145,7 +155,9 @@ impl Inner {
                 if let Some(old) = &old
                     && old.about.hash.to_hex().as_str() == offer.hash
                 {
-                    if let Some(same) = fresh.remove(&offer.path) {
+                    // At the place that it came from there may be other bytes by now.
+                    let is_same = |fresh: &Verified| fresh.hash().to_hex().as_str() == offer.hash;
+                    if let Some(same) = fresh.remove(&offer.path).filter(is_same) {
                         self.no_longer_refused(&Loadable::of(&same));
                         settled.looked_at.entry(id.clone()).or_insert(Ok(Outcome::Unchanged));
                     }
