@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use plugbay_loader::manifest::Embedded;
+use plugbay_loader::manifest::{Embedded, Manifest};
+use plugbay_loader::registry::apply;
 use plugbay_loader::{
     BuildError, CallError, Candidate, DiscoverError, Explain, Plan, PluginId, Policy, ProbeError,
     Reason, Refusal, ResolveError, Verdict, Verdicts, Verified, VerifyOptions, Workspace,
@@ -34,7 +35,12 @@ pub struct Survey {
 
 impl Surveyor {
     pub fn new(settings: &Settings) -> Self {
-        let (options, policy) = (settings.verify_options(), settings.policy());
+        let (options, mut policy) = (settings.verify_options(), settings.policy());
+        if let Some(registry) = settings.keeping.look()
+            && let Err(error) = apply(&*registry, &mut policy)
+        {
+            log::warn!("{}: {error}", error.code());
+        }
         Self { options, policy, name: settings.name.clone() }
     }
 
@@ -157,6 +163,13 @@ impl Survey {
         self.refused.push(refusal);
     }
 
+    fn refused_line(&self, refusal: &Refusal) -> RefusedLine {
+        let path = printable(&refusal.path);
+        let seen = self.inspections.iter().find(|seen| seen.path == path);
+        let manifest: Option<&Manifest> = seen.map(|seen| &seen.manifest);
+        RefusedLine::from(refusal).told_by(manifest)
+    }
+
     pub fn ids(&self) -> Vec<PluginId> {
         let mut ids: Vec<_> =
             self.inspections.iter().map(|seen| seen.manifest.id.clone()).collect();
@@ -176,7 +189,7 @@ impl Survey {
             host: None,
             folders: folders.iter().map(|folder| printable(folder)).collect(),
             plugins: would_run.map(line).collect(),
-            refused: self.refused.iter().map(RefusedLine::from).collect(),
+            refused: self.refused.iter().map(|it| self.refused_line(it)).collect(),
             pinned: Vec::new(),
             notices: Vec::new(),
         }
@@ -260,6 +273,8 @@ fn line(seen: &Inspection) -> PluginLine {
         path: seen.path.clone(),
         hash: seen.hash.clone().unwrap_or_default(),
         description: seen.manifest.description.clone(),
+        kinds: seen.manifest.kinds.clone(),
+        capabilities: seen.manifest.capabilities.clone(),
     }
 }
 

@@ -17,7 +17,9 @@ use plugbay_loader::{
     Active, Explain, Happening, Host, HostBuilder, KindRule, Notice, PluginState, Probe,
     StartReport, WatchOptions,
 };
-use plugbay_tests::{Folder, broken_piece, build, piece, until, with_embedded, worker};
+use plugbay_tests::{
+    Folder, broken_piece, build, piece, piece_of, shipped, until, with_embedded, worker,
+};
 
 const TRACKER: &str = "kinds = [\"tracker\"]\n";
 
@@ -497,8 +499,9 @@ fn what_a_watched_folder_does_is_recorded_while_it_happens() {
 #[ignore = "measures; takes minutes"]
 fn a_thousand_plugins_are_recorded_in_little_time() {
     let folder = Folder::new();
+    let library = fs::read(shipped("plugbay-fixture-piece")).unwrap();
     for number in 0..1000 {
-        let content = piece(&format!("p{number:03}"), "1.0.0", "");
+        let content = piece_of(&library, &format!("p{number:03}"), "1.0.0", "");
         folder.write(&format!("p{number:03}.so"), content);
     }
     let time = |registry: Option<Arc<dyn Registry>>| {
