@@ -378,7 +378,8 @@ impl HostBuilder {
     ///
     /// It is read when the host is built, and written on a thread of the host's own, but
     /// for what must be there first: a wish, and that a plugin is about to be activated.
-    /// When it fails, that is told, and the plugins run.
+    /// What was done by hand goes before what the policy says of the same plugins. When it
+    /// fails, that is told, and the plugins run.
     pub fn registry(mut self, registry: Arc<dyn Registry>) -> Self {
         self.options.registry = Some(registry);
         self

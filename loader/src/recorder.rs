@@ -188,19 +188,23 @@ impl Trouble {
             help: error.hint(),
         };
         if self.now.lock().replace(notice).is_none() {
-            self.say(error, problem);
+            self.say(error, problem, error.hint());
         }
     }
 
     /// It works, and does not know what it knew. Each host is told so once.
     fn begun_anew(&self, error: &RegistryError) {
         self.anew.store(true, Ordering::Release);
-        self.say(error, full_message(error));
+        self.say(
+            error,
+            full_message(error),
+            "nothing: what this host knows is recorded anew".into(),
+        );
     }
 
-    fn say(&self, error: &RegistryError, problem: String) {
+    fn say(&self, error: &RegistryError, problem: String, help: String) {
         log::warn!("{}: {problem}", error.code());
-        let (code, help) = (error.code().to_owned(), error.hint());
+        let code = error.code().to_owned();
         self.chronicle.tell(Happening::Registry { code, problem, help });
     }
 

@@ -31,6 +31,7 @@ fn every_code_is_explained_and_every_explained_code_exists() {
     let mut code = String::new();
     sources(&root().join("loader/src"), &mut code);
     sources(&root().join("loader/resolve/src"), &mut code);
+    sources(&root().join("loader/registry/src"), &mut code);
     sources(&root().join("host-app/src"), &mut code);
     let explained = codes(&fs::read_to_string(root().join("docs/errors.md")).unwrap());
     let used = codes(&code);

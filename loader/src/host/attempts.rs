@@ -265,3 +265,85 @@ pub(super) fn record_key(about: &Loadable) -> RecordKey {
         hash: ContentHash::from_bytes(*about.hash.as_bytes()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::registry::{HistoryQuery, MemoryRegistry};
+
+    /// A process that is gone.
+    fn dead() -> HostProcess {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let process = HostProcess::of(child.id()).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        process
+    }
+
+    fn hash(number: u8) -> ContentHash {
+        ContentHash::from_bytes([number; 32])
+    }
+
+    fn begun(number: u8, process: &HostProcess) -> Begin {
+        let (id, version) = (format!("p{number}").parse().unwrap(), "1.0.0".parse().unwrap());
+        let key = RecordKey { id, version, hash: hash(number) };
+        Begin::new(key, Doing::Activating, process.clone())
+    }
+
+    /// A host dies while these are activated. Who is under suspicion then, and who held back.
+    fn after(registry: &MemoryRegistry, numbers: &[u8]) -> (Vec<String>, Vec<String>) {
+        let process = dead();
+        let all: Vec<_> = numbers.iter().map(|number| begun(*number, &process)).collect();
+        registry.begin_attempts(&all).unwrap();
+        let recalled = recall(registry).unwrap();
+        let suspects = (1..9).filter(|it| recalled.suspects.contains(&hash(*it).to_string()));
+        let held = recalled.held.iter().map(|it| it.plugin.to_string()).collect();
+        (suspects.map(|it| format!("p{it}")).collect(), held)
+    }
+
+    #[test]
+    fn one_crash_is_a_suspicion_and_the_second_one_alone_is_held_back() {
+        let registry = MemoryRegistry::new();
+        assert_eq!(after(&registry, &[1, 2, 3]).0, ["p1", "p2", "p3"]);
+        // Nobody is held back for what happened while others were activated, too.
+        let (suspects, held) = after(&registry, &[1, 2]);
+        assert_eq!((suspects.len(), held.len()), (3, 0));
+        let (suspects, held) = after(&registry, &[2]);
+        assert_eq!((suspects, held), (vec!["p1".into(), "p3".into()], vec!["p2".into()]));
+        let text = &registry.held_back().unwrap()[0].reason.text;
+        assert!(text.starts_with("took its host down 3 times while it was activated"), "{text}");
+        // And so it stays, without being told again.
+        assert_eq!(after(&registry, &[]).1, ["p2"]);
+        let told = registry.history(&HistoryQuery::new()).unwrap();
+        let held = told.iter().filter(|event| event.kind == EventKind::Quarantined);
+        assert_eq!(held.count(), 1);
+    }
+
+    #[test]
+    fn one_crash_alone_is_no_more_than_a_suspicion() {
+        assert_eq!(after(&MemoryRegistry::new(), &[4]), (vec!["p4".into()], vec![]));
+    }
+
+    #[test]
+    fn what_was_open_when_the_machine_went_down_counts_for_nothing() {
+        let registry = MemoryRegistry::new();
+        let process = HostProcess { boot: "the boot before".into(), ..dead() };
+        for _ in 0..3 {
+            registry.begin_attempt(&begun(1, &process)).unwrap();
+            let recalled = recall(&registry).unwrap();
+            assert!(recalled.suspects.is_empty() && recalled.held.is_empty());
+        }
+        assert_eq!(registry.all_crashes().unwrap(), []);
+    }
+
+    #[test]
+    fn what_a_host_that_lives_has_begun_is_left_alone() {
+        let registry = MemoryRegistry::new();
+        let own = HostProcess::current().unwrap();
+        let id = registry.begin_attempt(&begun(1, &own)).unwrap();
+        assert!(recall(&registry).unwrap().suspects.is_empty());
+        assert_eq!(registry.open_attempts().unwrap()[0].id, id);
+    }
+}

@@ -19,7 +19,7 @@ impl Inner {
         let fits =
             self.serving(id).is_some_and(|active| wanted.has(id, &active.about.manifest.version));
         if fits {
-            let kept = self.is_enabled(wanted);
+            let kept = self.want(wanted);
             self.settle(Vec::new(), Change::because(&Cause::Request));
             let status = {
                 let known = self.known.lock();
@@ -41,7 +41,7 @@ impl Inner {
                         self.known.lock().enabled.remove(id);
                         self.keep_wish(id, None)
                     }
-                    _ => self.is_enabled(wanted),
+                    _ => self.want(wanted),
                 };
                 return Err(match kept {
                     Ok(()) => error,
@@ -58,7 +58,7 @@ impl Inner {
                 found,
             });
         }
-        let kept = self.is_enabled(wanted);
+        let kept = self.want(wanted);
         let status = self.load_found(id, found)?;
         kept_or(kept, id, status)
     }
@@ -81,7 +81,7 @@ impl Inner {
     }
 
     /// From now on it is wanted, whatever becomes of it.
-    fn is_enabled(&self, wanted: &Selector) -> Result<(), RegistryError> {
+    fn want(&self, wanted: &Selector) -> Result<(), RegistryError> {
         let Selector { id, version } = wanted;
         self.no_longer_held_back(id);
         self.known.lock().enabled.insert(id.clone(), version.clone());
