@@ -309,7 +309,7 @@ pub enum Command {
     ///
     /// With --json: one line for each event: {"number","at","event",…}, where
     /// `event` is loaded, reloaded, kept (a new file was refused, the old version
-    /// serves on), refused, unloaded, retired, in_use or watching.
+    /// serves on), refused, unloaded, retired, in_use, watching or registry.
     History {
         /// Only what is about this plugin
         id: Option<String>,

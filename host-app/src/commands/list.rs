@@ -29,8 +29,7 @@ pub fn run(
     if only_refused {
         overview.plugins.clear();
     }
-    let registry = settings.keeping.look();
-    filters.apply(&mut overview, registry.as_deref());
+    filters.apply(&mut overview, || settings.keeping.look());
     if output.json {
         output.json(&overview)?;
         return Ok(Exit::Ok);

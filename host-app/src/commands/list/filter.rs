@@ -1,6 +1,7 @@
 //! Which of all plugins are listed.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use plugbay_loader::printable;
 use plugbay_loader::registry::{PluginRecord, Query, Registry, Status};
@@ -20,7 +21,11 @@ impl Filters {
     }
 
     /// Leaves what is wanted, and adds what is gone where that is.
-    pub fn apply(&self, overview: &mut Overview, registry: Option<&dyn Registry>) {
+    pub fn apply(
+        &self,
+        overview: &mut Overview,
+        registry: impl FnOnce() -> Option<Arc<dyn Registry>>,
+    ) {
         if !self.is_any() {
             return;
         }
@@ -33,9 +38,9 @@ impl Filters {
         overview.pinned.clear();
         overview.notices.clear();
         if self.status.as_deref() == Some("gone")
-            && let Some(registry) = registry
+            && let Some(registry) = registry()
         {
-            overview.plugins.extend(self.gone(registry));
+            overview.plugins.extend(self.gone(&*registry));
         }
     }
 
