@@ -22,6 +22,8 @@ The config file, with all its keys (relative paths are relative to it):
     plugins = [\"/srv/plugins\", \"more\"]     # the first has precedence
     socket = \"/run/user/1000/my.sock\"
     name = \"host-app\"                     # hosts of one name share their plugins' data
+    registry = \"sqlite\"                   # what is known of plugins; or \"file\", \"memory\",
+                                          # { kind = \"file\", path = \"registry.json\" }
     allow_world_writable = false
     probe = \"if-possible\"                 # or \"required\", \"never\"
     activation_deadline_seconds = 10
@@ -123,16 +125,29 @@ pub enum Command {
     /// lists what would run, without loading anything.
     ///
     /// With --json: {"host","folders","plugins":[{"id","version","state",
-    /// "generation","calls","generations","pinned","path","hash","description"}],
-    /// "refused":[{"path","id","version","code","reason","help"}],"pinned",
-    /// "notices"}.
+    /// "generation","calls","generations","pinned","path","hash","description","kinds",
+    /// "capabilities"}],"refused":[{"path","id","version","code","reason","help","kinds",
+    /// "capabilities"}],"pinned","notices"}.
     /// `host` is null where none runs.
     List {
         /// Only what was refused
         #[arg(long)]
         refused: bool,
         #[command(flatten)]
+        filters: Filters,
+        #[command(flatten)]
         alone: Alone,
+    },
+    /// Find plugins by words in their names, descriptions, kinds and capabilities
+    ///
+    /// Among all that hosts of this name have seen, also what is gone. All words must be
+    /// there; the best matches come first.
+    ///
+    /// With --json: {"plugins":[…]}, each as the registry has it.
+    Search {
+        /// The words
+        #[arg(required = true)]
+        words: Vec<String>,
     },
     /// List the contracts that plugins offer, who offers and who calls each
     ///
@@ -236,15 +251,19 @@ pub enum Command {
     /// Prints a table on a terminal, else, and with --json, one JSON object for each
     /// row.
     Pipe(Pipe),
-    /// Take `disable` back and bring a plugin up in the running host
+    /// Take `disable` back, and let a plugin run before all that exclude it
+    ///
+    /// Of `sql@^1`, only versions in that range run from then on. It is kept in the
+    /// registry; where no host runs, it holds from the next start on.
     Enable {
-        /// The plugin
+        /// The plugin, with or without versions
+        #[arg(value_name = "ID[@VERSIONS]")]
         id: String,
     },
-    /// End a plugin in the running host, and hold it back until `enable`
+    /// End a plugin, and hold it back until `enable`
     ///
-    /// It holds until that host ends; for good, write it into `disabled` in the
-    /// config file.
+    /// It is kept in the registry, so that it also holds for later hosts; where no host
+    /// runs, from the next start on.
     Disable {
         /// The plugin
         id: String,
@@ -297,7 +316,7 @@ pub enum Command {
     ///
     /// With --json: one line for each event: {"number","at","event",…}, where
     /// `event` is loaded, reloaded, kept (a new file was refused, the old version
-    /// serves on), refused, unloaded, retired, in_use or watching.
+    /// serves on), refused, unloaded, retired, in_use, watching or registry.
     History {
         /// Only what is about this plugin
         id: Option<String>,
@@ -329,6 +348,20 @@ pub enum Command {
     Quarantine {
         #[command(subcommand)]
         action: Quarantine,
+    },
+    /// Let a plugin be tried again that took its host down while it was activated
+    ///
+    /// After its second crash, a file is held back: its host starts without it. A changed
+    /// file is tried in any case. A running host loads it at once.
+    ///
+    /// With --json: {"released":[…]}.
+    Release {
+        /// A plugin's id, or the hash of a file
+        #[arg(value_name = "ID|HASH", required_unless_present = "all")]
+        which: Option<String>,
+        /// All that are held back
+        #[arg(long, conflicts_with = "which")]
+        all: bool,
     },
     /// Say whether libraries would run, without loading them
     ///
@@ -386,6 +419,26 @@ pub struct WatchFlags {
     /// NFS [also by $PLUGBAY_POLL_SECONDS, or in the config file]
     #[arg(long, value_name = "SECONDS")]
     pub poll: Option<Interval>,
+}
+
+/// Which plugins are listed.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Filters {
+    /// Only plugins of this kind
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<String>,
+    /// Only plugins with this capability
+    #[arg(long, value_name = "WORD")]
+    pub capability: Option<String>,
+    /// Only plugins of which this became; where no host runs, active is what would run
+    #[arg(
+        long,
+        value_name = "STATUS",
+        value_parser = [
+            "active", "retiring", "unloaded", "disabled", "refused", "held_back", "gone",
+        ]
+    )]
+    pub status: Option<String>,
 }
 
 /// Whether a running host is asked.

@@ -91,6 +91,9 @@ pub fn sentence(happening: &Happening) -> String {
             let holders = holders.join("; ");
             format!("{plugin} generation {generation} cannot end, it is still in use: {holders}")
         }
+        Happening::Registry { code, problem, help } => {
+            format!("the registry: {code}: {problem}; help: {help}")
+        }
         Happening::Watching { code, problem, help } => {
             format!("watching the folders: {code}: {problem}; help: {help}")
         }
@@ -196,7 +199,9 @@ fn named(times: &[(&str, Option<Duration>)]) -> String {
 fn tone(happening: &Happening) -> Option<Tone> {
     match happening {
         Happening::Kept { .. } | Happening::Refused { .. } => Some(Tone::Bad),
-        Happening::InUse { .. } | Happening::Watching { .. } => Some(Tone::Doubtful),
+        Happening::InUse { .. } | Happening::Watching { .. } | Happening::Registry { .. } => {
+            Some(Tone::Doubtful)
+        }
         Happening::Retired { failures, .. } if !failures.is_empty() => Some(Tone::Doubtful),
         Happening::Retired { .. } => Some(Tone::Faint),
         Happening::Reloaded(Reloaded { cause: Cause::Trouble(_), .. }) => Some(Tone::Bad),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use plugbay_loader::{Events, Explain, Happening, Host, UnloadError, Unloaded};
+use plugbay_loader::{Events, Explain, Happening, Host, UnloadError, Unloaded, full_message};
 use serde::Serialize;
 use serde_json::json;
 
@@ -43,7 +43,23 @@ impl Serving {
         // Before any plugin is loaded: a second host must not touch their data.
         let mut claim = Claim::take(&settings.socket)?;
         let bar = Bar::new();
-        let host = watching.applied(settings.host()).on_progress(bar.reporter()).build()?;
+        let mut builder = settings.host();
+        let mut notices = Vec::new();
+        // It serves without one, too.
+        let kept = match settings.keeping.open() {
+            Ok(kept) => Some(kept),
+            Err(error) => {
+                let (code, help) = (error.code(), error.hint());
+                let problem = full_message(&error);
+                notices.push(format!("{code}: {problem}; nothing is kept; help: {help}"));
+                None
+            }
+        };
+        if let Some(kept) = &kept {
+            notices.extend(kept.notices.iter().cloned());
+            builder = builder.registry(kept.registry.clone());
+        }
+        let host = watching.applied(builder).on_progress(bar.reporter()).build()?;
         let events = host.events();
         let report = host.start()?;
         drop(bar);
@@ -52,9 +68,9 @@ impl Serving {
 
         let about = HostLine::here(claim.path(), watching.enabled);
         let surveyor = Surveyor::new(&settings);
-        let server = Server::new(host.clone(), about, settings.folders, surveyor);
+        let server = Server::new(host.clone(), about, settings.folders, surveyor, kept);
         claim.publish()?;
-        let notices = report.notices.iter().map(ToString::to_string).collect();
+        notices.extend(report.notices.iter().map(ToString::to_string));
         // What happened until here is in the overview.
         let told = host.history().last().map_or(0, |event| event.number);
         say_started(&Overview { notices, ..server.overview() }, output);

@@ -1,6 +1,7 @@
 //! Where plugins are looked for and how they are run: flag > environment >
 //! config file > default.
 
+mod registry;
 mod reloading;
 mod selection;
 
@@ -23,6 +24,7 @@ use semver::Version;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use self::registry::{Keeping, Kept};
 pub use self::reloading::{Interval, Watching};
 use self::reloading::{ReloadTable, WatchEnvironment, WatchTable};
 use self::selection::{ProfileName, Selection, all_there, read_lock};
@@ -54,6 +56,8 @@ pub struct Settings {
     pub lock_path: PathBuf,
     /// Whether nothing else may run.
     pub locked: bool,
+    /// Where it is kept what is known of plugins.
+    pub keeping: Keeping,
     selection: Selection,
     probe: Probe,
     activation_deadline: Option<Duration>,
@@ -102,6 +106,7 @@ struct File {
     plugins: Option<Vec<PathBuf>>,
     socket: Option<PathBuf>,
     name: Option<String>,
+    registry: Option<registry::Written>,
     allow_world_writable: bool,
     probe: ProbeWord,
     activation_deadline_seconds: Option<Seconds>,
@@ -200,8 +205,10 @@ impl Settings {
             let help = "write it with: host-app lock, or name another with --lock";
             return Err(Failure::new("PB1034", Exit::NotFound, message, help));
         }
+        let name = common.name.clone().or(file.name).unwrap_or_else(|| OWN_NAME.to_owned());
         Ok(Self {
-            name: common.name.clone().or(file.name).unwrap_or_else(|| OWN_NAME.to_owned()),
+            keeping: Keeping::new(file.registry, base, &name),
+            name,
             folders,
             folders_from,
             socket,
@@ -235,6 +242,16 @@ impl Settings {
             config: file.config.into_iter().map(|(id, table)| (id, Value::Object(table))).collect(),
             folder: base.to_owned(),
             file: path,
+        })
+    }
+
+    /// A host for one command: it does what was wished, and records nothing.
+    pub fn host_of_one_command(&self) -> HostBuilder {
+        let Some(registry) = self.keeping.look() else { return self.host() };
+        self.host().policy(|policy| {
+            if let Err(error) = plugbay_loader::registry::apply(&*registry, policy) {
+                log::warn!("{}: {error}", error.code());
+            }
         })
     }
 

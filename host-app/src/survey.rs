@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use plugbay_loader::config::schema::SecretSource;
-use plugbay_loader::manifest::Embedded;
+use plugbay_loader::manifest::{Embedded, Manifest};
+use plugbay_loader::registry::apply;
 use plugbay_loader::{
     BuildError, CallError, Candidate, DiscoverError, Explain, Plan, PluginId, Policy, ProbeError,
     Reason, Refusal, ResolveError, Verdict, Verdicts, Verified, VerifyOptions, Workspace,
@@ -41,7 +42,12 @@ pub struct Survey {
 
 impl Surveyor {
     pub fn new(settings: &Settings) -> Self {
-        let (options, policy) = (settings.verify_options(), settings.policy());
+        let (options, mut policy) = (settings.verify_options(), settings.policy());
+        if let Some(registry) = settings.keeping.look()
+            && let Err(error) = apply(&*registry, &mut policy)
+        {
+            log::warn!("{}: {error}", error.code());
+        }
         let given = settings.configurations();
         Self {
             options,
@@ -206,6 +212,13 @@ impl Survey {
         self.refused.push(refusal);
     }
 
+    fn refused_line(&self, refusal: &Refusal) -> RefusedLine {
+        let path = printable(&refusal.path);
+        let seen = self.inspections.iter().find(|seen| seen.path == path);
+        let manifest: Option<&Manifest> = seen.map(|seen| &seen.manifest);
+        RefusedLine::from(refusal).told_by(manifest)
+    }
+
     pub fn ids(&self) -> Vec<PluginId> {
         let mut ids: Vec<_> =
             self.inspections.iter().map(|seen| seen.manifest.id.clone()).collect();
@@ -225,7 +238,7 @@ impl Survey {
             host: None,
             folders: folders.iter().map(|folder| printable(folder)).collect(),
             plugins: would_run.map(line).collect(),
-            refused: self.refused.iter().map(RefusedLine::from).collect(),
+            refused: self.refused.iter().map(|it| self.refused_line(it)).collect(),
             pinned: Vec::new(),
             notices: Vec::new(),
         }
@@ -309,6 +322,8 @@ fn line(seen: &Inspection) -> PluginLine {
         path: seen.path.clone(),
         hash: seen.hash.clone().unwrap_or_default(),
         description: seen.manifest.description.clone(),
+        kinds: seen.manifest.kinds.clone(),
+        capabilities: seen.manifest.capabilities.clone(),
     }
 }
 

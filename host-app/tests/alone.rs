@@ -83,8 +83,12 @@ fn every_kind_of_failure_has_its_exit_code() {
     home.say(&["call", "No Body:x"]).failed(4, "PB0701");
     home.say(&["call", "misbehave:x"]).failed(4, "PB0703");
     home.say(&["call", "misbehave:echo", "@/nowhere.json"]).failed(4, "PB1014");
-    for action in ["load", "unload", "enable", "disable"] {
+    for action in ["load", "unload"] {
         home.say(&[action, "misbehave"]).failed(4, "PB1008");
+    }
+    for action in ["enable", "disable"] {
+        home.say(&[action, "nobody"]).failed(4, "PB0701");
+        home.say(&[action, "No Body"]).failed(2, "PB0901");
     }
     for usage in [&["dance"][..], &["call", "misbehave"], &["call"], &["list", "--no-such"]] {
         let said = home.say(usage);

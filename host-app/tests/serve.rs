@@ -192,7 +192,7 @@ fn a_refused_plugin_is_disabled_and_enabled() {
     }));
     let _host = home.run(&["--no-watch"]);
     let said = home.say(&["disable", "misbehave"]).ok().stdout;
-    assert!(said.starts_with("misbehave 0.1.0 is disabled\n  until this host ends"), "{said}");
+    assert!(said.starts_with("misbehave 0.1.0 is disabled\n  for later hosts, too"), "{said}");
     home.replace(&library);
     home.say(&["reload", "misbehave"]).failed(3, "PB0305");
     home.say(&["enable", "misbehave"]).ok();

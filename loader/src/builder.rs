@@ -19,6 +19,7 @@ use crate::handover::Limits;
 use crate::host::Host;
 use crate::naming;
 use crate::probe::{Probe, default_worker};
+use crate::registry::Registry;
 use crate::report::Progress;
 use crate::snapshot::Workspace;
 use crate::unload::Ending;
@@ -64,6 +65,7 @@ pub(crate) struct Options {
     pub(crate) backtraces: bool,
     pub(crate) log_levels: BTreeMap<String, LevelFilter>,
     pub(crate) progress: Option<ProgressCallback>,
+    pub(crate) registry: Option<Arc<dyn Registry>>,
     pub(crate) name: String,
     pub(crate) cache_dir: PathBuf,
     pub(crate) data_dir: PathBuf,
@@ -180,6 +182,7 @@ impl HostBuilder {
                 backtraces: std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0"),
                 log_levels: BTreeMap::new(),
                 progress: None,
+                registry: None,
                 name: String::new(),
                 cache_dir: PathBuf::new(),
                 data_dir: PathBuf::new(),
@@ -385,6 +388,19 @@ impl HostBuilder {
     /// start, load, unload or stop anything of the same host.
     pub fn on_progress(mut self, callback: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         self.options.progress = Some(Arc::new(callback));
+        self
+    }
+
+    /// Where it is kept across restarts what there is, what happened, and what was enabled
+    /// and disabled by hand. What took its host down twice while it was activated is held
+    /// back then. Nothing is kept where this is not called.
+    ///
+    /// It is read when the host is built, and written on a thread of the host's own, but
+    /// for what must be there first: a wish, and that a plugin is about to be activated.
+    /// What was done by hand goes before what the policy says of the same plugins. When it
+    /// fails, that is told, and the plugins run.
+    pub fn registry(mut self, registry: Arc<dyn Registry>) -> Self {
+        self.options.registry = Some(registry);
         self
     }
 

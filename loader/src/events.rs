@@ -10,6 +10,7 @@ use plugbay_interface::manifest::PluginId;
 use semver::Version;
 use serde::{Serialize, Serializer};
 
+use crate::recorder::Job;
 use crate::records::Holder;
 use crate::report::as_printable;
 use crate::unload::Pin;
@@ -127,6 +128,15 @@ pub enum Happening {
         /// By whom.
         holders: Vec<Holder>,
     },
+    /// The registry has a problem; plugins go on.
+    Registry {
+        /// The stable code.
+        code: String,
+        /// Which.
+        problem: String,
+        /// What to do.
+        help: String,
+    },
     /// Watching the folders has a problem.
     Watching {
         /// The stable code.
@@ -235,14 +245,16 @@ impl Iterator for Events {
 }
 
 /// What happened, and who wants to know.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Chronicle(Mutex<Told>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Told {
     next: u64,
     history: VecDeque<Event>,
     readers: Vec<Sender<Event>>,
+    /// Who writes it all down.
+    recorder: Option<Sender<Job>>,
 }
 
 impl Chronicle {
@@ -254,10 +266,18 @@ impl Chronicle {
             told.history.pop_front();
         }
         told.history.push_back(event.clone());
+        if let Some(recorder) = &told.recorder {
+            let _ = recorder.send(Job::Happened(Box::new(event.clone())));
+        }
         // One that does not read misses events; it does not hold anybody up.
         told.readers.retain(|reader| {
             !matches!(reader.try_send(event.clone()), Err(TrySendError::Disconnected(_)))
         });
+    }
+
+    /// All that happens from now on is to be written down.
+    pub(crate) fn record(&self, recorder: Sender<Job>) {
+        self.0.lock().recorder = Some(recorder);
     }
 
     pub(crate) fn history(&self) -> Vec<Event> {
@@ -282,7 +302,7 @@ impl Happening {
             | Self::InUse { plugin, .. } => Some(plugin),
             Self::Reloaded(reloaded) => Some(&reloaded.plugin),
             Self::Refused { plugin, .. } => plugin.as_ref(),
-            Self::Watching { .. } => None,
+            Self::Registry { .. } | Self::Watching { .. } => None,
         }
     }
 }

@@ -1,14 +1,17 @@
 //! What a program holds. What its functions do is in the files of `host/`.
 
+mod attempts;
 mod bring_up;
 mod configuring;
 mod deciding;
 mod errors;
 mod lifecycle;
+mod recording;
 mod reloading;
 mod retiring;
 mod settling;
 mod watching;
+mod wishing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -23,9 +26,10 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use log::LevelFilter;
 use parking_lot::Mutex;
 use plugbay_interface::abi::SavedState;
-use plugbay_interface::manifest::{Manifest, PluginId};
+use plugbay_interface::manifest::{Manifest, PluginId, Selector};
 use plugbay_interface::service::Contract;
-use plugbay_resolve::{Advice, Offer};
+use plugbay_resolve::{Advice, Held, Offer};
+use semver::VersionReq;
 use serde_json::Value;
 
 use deciding::NotTaken;
@@ -44,6 +48,8 @@ use crate::persist::{Persisted, SaveError};
 use crate::platform;
 use crate::plugin::PluginHandle;
 use crate::probe::Prober;
+use crate::recorder::Recorder;
+use crate::registry::{HeldBack, RegistryError, Selector as Released};
 use crate::reload::{LookedAt, Outcome, RollbackError};
 use crate::report::{Loadable, PluginState, PluginStatus, Refusal, StartReport};
 use crate::resolve::Plan;
@@ -86,7 +92,8 @@ pub(crate) struct Inner {
     changing: Mutex<()>,
     next_generation: AtomicU64,
     stopped: AtomicBool,
-    chronicle: Chronicle,
+    chronicle: Arc<Chronicle>,
+    recorder: Option<Recorder>,
     tell: Tell,
     keeper: Keeper,
     watcher: Mutex<Option<Watcher>>,
@@ -105,6 +112,12 @@ struct Keeper {
 struct Known {
     plugins: BTreeMap<PluginId, Record>,
     disabled: BTreeSet<PluginId>,
+    /// What was enabled by hand, in which versions.
+    enabled: BTreeMap<PluginId, VersionReq>,
+    /// Contents that took a host down too often, by hash.
+    held: BTreeMap<String, Held>,
+    /// Contents that a host went down with; they are tried alone.
+    suspects: BTreeSet<String>,
     refused: Vec<Arc<Refusal>>,
     /// The good files in the folders.
     files: BTreeMap<PathBuf, Offer>,
@@ -181,6 +194,10 @@ impl Host {
             given.filter_map(|(id, value)| Some((id.parse().ok()?, value.clone()))).collect();
         let (wishes, waiting) = unbounded();
         let persisted = Persisted::below(&options.data_dir, options.earlier_data.as_deref());
+        let chronicle = Arc::new(Chronicle::default());
+        let recorder = options.registry.clone();
+        let recorder =
+            recorder.map(|registry| Recorder::start(registry, &chronicle, verdicts.clone()));
         let inner = Arc::new_cyclic(|host| Inner {
             options,
             persisted,
@@ -193,7 +210,8 @@ impl Host {
             changing: Mutex::new(()),
             next_generation: AtomicU64::new(1),
             stopped: AtomicBool::new(false),
-            chronicle: Chronicle::default(),
+            chronicle,
+            recorder,
             tell: Tell::default(),
             keeper: Keeper {
                 wishes,
@@ -203,6 +221,7 @@ impl Host {
             },
             watcher: Mutex::new(None),
         });
+        inner.recall();
         Self { shared: Arc::new(Shared { inner }) }
     }
 
@@ -437,26 +456,53 @@ impl Host {
     /// is started, until [`enable`](Host::enable) or the end of this host. So also
     /// one that was refused: a good file of it is not loaded then.
     ///
+    /// With a [`registry`](HostBuilder::registry), it holds for later hosts, too, and is on
+    /// the disk when this returns. Where that fails, `failures` says so.
+    ///
     /// # Errors
     ///
     /// As `unload`, but one that does not serve is no error where it is known.
     pub fn disable(&self, id: &str) -> Result<Unloaded, UnloadError> {
         let _changing = self.inner().change();
-        self.inner().end(id, PluginState::Disabled)
+        self.inner().disable(id)
     }
 
     /// Takes a [`disable`](Host::disable) back and brings the plugin up with the
-    /// state that it had.
+    /// state that it had. From then on it goes before all that it excludes, or that has
+    /// its place: those end. Of `sql@^1`, only versions in that range run from then on.
+    ///
+    /// With a [`registry`](HostBuilder::registry), it holds for later hosts, too, and is on
+    /// the disk when this returns.
     ///
     /// # Errors
     ///
-    /// As [`load`](Host::load); the plugin is not held back any more then either.
-    pub fn enable(&self, id: &str) -> Result<PluginStatus, LoadPluginError> {
-        let id: PluginId = id.parse()?;
+    /// As [`load`](Host::load), but one that serves is no error; the plugin is not held
+    /// back any more then either. Where no version there is in the range, nothing changes.
+    pub fn enable(&self, wanted: &str) -> Result<PluginStatus, LoadPluginError> {
+        let wanted = match wanted.contains('@') {
+            true => wanted.parse()?,
+            false => Selector { id: wanted.parse()?, version: VersionReq::STAR },
+        };
         let _changing = self.inner().change();
         self.inner().running()?;
-        self.inner().no_longer_held_back(&id);
-        self.inner().load(&id)
+        self.inner().enable(&wanted)
+    }
+
+    /// Takes back that bytes are held back which took their host down while they were
+    /// activated, for all hosts of the registry, and lets run what can run then. Gives what
+    /// was held back; nothing, where there is no registry.
+    ///
+    /// # Errors
+    ///
+    /// When the registry fails; then nothing is released.
+    pub fn release(&self, which: &Released) -> Result<Vec<HeldBack>, RegistryError> {
+        let inner = self.inner();
+        let _changing = inner.change();
+        let released = inner.release(which)?;
+        if !released.is_empty() && inner.running().is_ok() {
+            inner.settle(Vec::new(), Change::because(&Cause::Request));
+        }
+        Ok(released)
     }
 
     /// What was decided: which plugins run, in which order, and why the others do not.
@@ -503,9 +549,16 @@ impl Host {
     /// are running up to the drain limit, for all plugins at the same time; one
     /// that is still busy then takes no more calls either, and is ended when
     /// nobody uses it any more, as long as there is a clone of the host.
+    ///
+    /// What happened until then is in the registry when this returns, or is given up
+    /// after 5 seconds.
     pub fn stop(&self) -> Vec<Result<Unloaded, UnloadError>> {
         let _changing = self.inner().change();
-        self.inner().stop()
+        let ended = self.inner().stop();
+        if let Some(recorder) = &self.inner().recorder {
+            recorder.flush();
+        }
+        ended
     }
 }
 

@@ -50,7 +50,9 @@ mod plugin;
 mod probation;
 mod probe;
 mod protect;
+mod recorder;
 mod records;
+pub mod registry;
 mod reload;
 mod report;
 mod resolve;
@@ -105,6 +107,9 @@ pub use plugbay_resolve::{
     LockError, Missing, Name, Offer, Policy, Profile, Reason, Refused, UnknownProfile, Versions,
     Why,
 };
+
+/// What is known of plugins, kept across restarts.
+pub use registry::{Registry, RegistryError};
 
 /// The interface crate: what plugins are written against.
 pub use plugbay_interface as interface;

@@ -160,6 +160,15 @@ pub enum Notice {
     },
     /// Something about a plugin that runs.
     Advice(Advice),
+    /// The registry fails: what it keeps is not known here, or not kept from now on.
+    Registry {
+        /// The stable code.
+        code: String,
+        /// Which problem.
+        problem: String,
+        /// What to do.
+        help: String,
+    },
 }
 
 impl fmt::Display for Notice {
@@ -172,6 +181,10 @@ impl fmt::Display for Notice {
                 printable(worker)
             ),
             Self::Advice(advice) => advice.fmt(f),
+            Self::Registry { code, problem, help } => write!(
+                f,
+                "{code}: {problem}; the plugins run, and what they are is not kept; help: {help}"
+            ),
         }
     }
 }

@@ -56,7 +56,7 @@ fn call_alone(settings: &Settings, target: &Target, arguments: &str) -> Result<V
         return Err(nowhere());
     }
     let bar = Bar::new();
-    let host = settings.host().only(plugin).on_progress(bar.reporter()).build()?;
+    let host = settings.host_of_one_command().only(plugin).on_progress(bar.reporter()).build()?;
     let report = host.start()?;
     drop(bar);
     for notice in &report.notices {
@@ -65,7 +65,9 @@ fn call_alone(settings: &Settings, target: &Target, arguments: &str) -> Result<V
     host.call_json(plugin, command, arguments).map_err(|error| match &error {
         CallError::UnknownPlugin { .. } => nowhere(),
         CallError::NotActive { state: PluginState::Disabled, .. } => Failure {
-            help: "take it out of `disabled` in the config file".into(),
+            help: format!(
+                "host-app enable {plugin}, or take it out of `disabled` in the config file"
+            ),
             ..Failure::of_call(&error)
         },
         _ => Failure::of_call(&error),

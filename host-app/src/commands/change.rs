@@ -1,15 +1,22 @@
 use std::fmt::Write;
 
+use super::wish;
 use crate::args::Common;
-use crate::control::{Action, Changed, Request, demand};
+use crate::control::{Action, Changed, Client, Request, demand};
 use crate::exit::{Exit, Failure};
 use crate::settings::Settings;
 use crate::terminal::{Output, Tone, one_line};
 
-/// Has the running host change what one plugin does.
+/// Has the running host change what one plugin does; where there is none, the next one.
 pub fn run(common: &Common, action: Action, id: &str, output: &Output) -> Result<Exit, Failure> {
     let settings = Settings::read(common)?;
-    let mut host = demand(&settings.socket)?;
+    let mut host = match (Client::connect(&settings.socket)?, action) {
+        (Some(host), _) => host,
+        (None, Action::Enable | Action::Disable) => {
+            return wish::run(&settings, action, id, output);
+        }
+        (None, Action::Load | Action::Unload) => demand(&settings.socket)?,
+    };
     let changed: Changed = host.ask(&Request::Change { action, plugin: id.to_owned() })?;
     match output.json {
         true => output.json(&changed)?,
@@ -19,7 +26,7 @@ pub fn run(common: &Common, action: Action, id: &str, output: &Output) -> Result
 }
 
 fn sentence(action: Action, changed: &Changed, output: &Output) -> String {
-    let Changed { plugin, state_kept, failures } = changed;
+    let Changed { plugin, state_kept, failures, kept } = changed;
     let generation = plugin.generation.unwrap_or(0);
     let mut text = format!("{} {} is {}", plugin.id, plugin.version, plugin.state);
     match action {
@@ -40,8 +47,13 @@ fn sentence(action: Action, changed: &Changed, output: &Output) -> String {
     }
     if action == Action::Disable {
         let id = &plugin.id;
-        let _ =
-            writeln!(text, "  until this host ends; for good: disabled = [\"{id}\"] in host.toml");
+        let _ = match kept {
+            true => writeln!(text, "  for later hosts, too, until: host-app enable {id}"),
+            false => writeln!(
+                text,
+                "  until this host ends; for good: disabled = [\"{id}\"] in host.toml"
+            ),
+        };
     }
     text
 }

@@ -1,4 +1,6 @@
-use crate::args::Common;
+mod filter;
+
+use crate::args::{Common, Filters};
 use crate::control::{Overview, Request, reach};
 use crate::exit::{Exit, Failure};
 use crate::progress::Bar;
@@ -10,6 +12,7 @@ use crate::terminal::{Output, Tone};
 pub fn run(
     common: &Common,
     only_refused: bool,
+    filters: &Filters,
     alone: bool,
     output: &Output,
 ) -> Result<Exit, Failure> {
@@ -26,6 +29,7 @@ pub fn run(
     if only_refused {
         overview.plugins.clear();
     }
+    filters.apply(&mut overview, || settings.keeping.look());
     if output.json {
         output.json(&overview)?;
         return Ok(Exit::Ok);

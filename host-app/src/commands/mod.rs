@@ -16,8 +16,11 @@ mod lock;
 mod pipe;
 mod plan;
 mod quarantine;
+pub mod release;
 mod run;
+mod search;
 mod services;
+mod wish;
 
 use crate::args::{Arguments, Command};
 use crate::control::Action;
@@ -28,7 +31,10 @@ pub fn execute(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
     let Arguments { common, command } = arguments;
     match command {
         Command::Run { watch } => run::run(&common, &watch, output),
-        Command::List { refused, alone } => list::run(&common, refused, alone.alone, output),
+        Command::List { refused, filters, alone } => {
+            list::run(&common, refused, &filters, alone.alone, output)
+        }
+        Command::Search { words } => search::run(&common, &words, output),
         Command::Services { contract, alone } => {
             services::run(&common, contract.as_deref(), alone.alone, output)
         }
@@ -59,6 +65,8 @@ pub fn execute(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
             dev::run(&common, &path, dev::Cargo { release, arguments: cargo }, output)
         }
         Command::Quarantine { action } => quarantine::run(&common, action, output),
+        // Without an id it is `--all`.
+        Command::Release { which, all: _ } => release::run(&common, which.as_deref(), output),
         Command::Check { paths } => check::run(&common, &paths, output),
         Command::Doctor => doctor::run(&common, output),
         Command::Completions { shell } => completions::run(shell, output),

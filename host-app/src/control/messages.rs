@@ -30,6 +30,11 @@ pub enum Request {
     Call { plugin: String, command: String, arguments: String },
     /// A [`Changed`].
     Change { action: Action, plugin: String },
+    /// What the registry has with these words: a list of its records.
+    Search { words: String },
+    /// Lets be tried again what took a host down: one plugin or file, or all. A list of
+    /// what was held back.
+    Release { which: Option<String> },
     /// [`Reloads`], of one plugin or of all.
     Reload { plugin: Option<String> },
     /// A [`Told`].
@@ -128,6 +133,10 @@ pub struct PluginLine {
     pub path: String,
     pub hash: String,
     pub description: String,
+    #[serde(default)]
+    pub kinds: Vec<String>,
+    #[serde(default)]
+    pub capabilities: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -156,6 +165,11 @@ pub struct RefusedLine {
     pub code: String,
     pub reason: String,
     pub help: String,
+    /// Where the file could be read.
+    #[serde(default)]
+    pub kinds: Vec<String>,
+    #[serde(default)]
+    pub capabilities: Vec<String>,
 }
 
 /// Who offers which contract, and who calls it.
@@ -200,6 +214,9 @@ pub struct Changed {
     pub state_kept: bool,
     /// What it failed at while it ended.
     pub failures: Vec<String>,
+    /// Whether later hosts find that it is enabled or disabled.
+    #[serde(default)]
+    pub kept: bool,
 }
 
 impl From<&PluginStatus> for PluginLine {
@@ -215,6 +232,8 @@ impl From<&PluginStatus> for PluginLine {
             path: printable(&status.path),
             hash: status.hash.clone(),
             description: status.manifest.description.clone(),
+            kinds: status.manifest.kinds.clone(),
+            capabilities: status.manifest.capabilities.clone(),
         }
     }
 }
@@ -233,6 +252,8 @@ impl PluginLine {
             path: of.path,
             hash: of.hash.unwrap_or_default(),
             description: of.manifest.description,
+            kinds: of.manifest.kinds,
+            capabilities: of.manifest.capabilities,
         }
     }
 }
@@ -247,6 +268,8 @@ impl From<&Refusal> for RefusedLine {
             code: refusal.error.code().into(),
             reason: refusal.reason(),
             help: refusal.error.hint(),
+            kinds: Vec::new(),
+            capabilities: Vec::new(),
         }
     }
 }
@@ -296,6 +319,17 @@ impl From<&PinnedLibrary> for PinnedLine {
             generation: library.generation,
             reason: library.pin.to_string(),
         }
+    }
+}
+
+impl RefusedLine {
+    /// With what its file says of itself.
+    pub fn told_by(mut self, manifest: Option<&Manifest>) -> Self {
+        if let Some(manifest) = manifest {
+            self.kinds.clone_from(&manifest.kinds);
+            self.capabilities.clone_from(&manifest.capabilities);
+        }
+        self
     }
 }
 

@@ -1,7 +1,8 @@
+use std::collections::HashMap;
 use std::io::BufReader;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -10,7 +11,9 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
-use plugbay_loader::{CallError, Host, PluginStatus, UnloadError};
+use plugbay_loader::manifest::Manifest;
+use plugbay_loader::registry::{HeldBack, PluginRecord, Query};
+use plugbay_loader::{CallError, Host, PluginStatus, Refusal, UnloadError};
 use serde::Serialize;
 
 use super::changes;
@@ -22,7 +25,9 @@ use super::messages::{
     RefusedLine, Request,
 };
 use super::plan::PlanView;
+use crate::commands::release;
 use crate::exit::{Exit, Failure};
+use crate::settings::Kept;
 use crate::survey::Surveyor;
 use crate::terminal::one_line;
 
@@ -42,6 +47,7 @@ struct Shared {
     about: HostLine,
     folders: Vec<PathBuf>,
     surveyor: Surveyor,
+    kept: Option<Kept>,
     followers: Arc<Followers>,
     load: Mutex<Load>,
     quieter: Condvar,
@@ -55,13 +61,19 @@ struct Load {
 }
 
 impl Server {
-    pub fn new(host: Host, about: HostLine, folders: Vec<PathBuf>, surveyor: Surveyor) -> Self {
+    pub fn new(
+        host: Host,
+        about: HostLine,
+        folders: Vec<PathBuf>,
+        surveyor: Surveyor,
+        kept: Option<Kept>,
+    ) -> Self {
         let (load, quieter) = (Mutex::default(), Condvar::new());
         let followers = Arc::new(Followers::default());
         if let Err(error) = followers.listen(host.events()) {
             log::warn!("clients can follow no events: {error}");
         }
-        let shared = Shared { host, about, folders, surveyor, followers, load, quieter };
+        let shared = Shared { host, about, folders, surveyor, kept, followers, load, quieter };
         Self { shared: Arc::new(shared) }
     }
 
@@ -236,6 +248,8 @@ impl Shared {
                 log::info!("a client wants: rollback {}", one_line(&plugin));
                 written(changes::rollback(&self.host, &plugin))
             }
+            Ok(Request::Search { words }) => written(self.search(words)),
+            Ok(Request::Release { which }) => written(self.release(which.as_deref())),
             Ok(Request::Save { plugin }) => written(changes::save(&self.host, &plugin)),
             Ok(Request::History { plugin, .. }) => {
                 let events = self.host.history();
@@ -256,10 +270,31 @@ impl Shared {
             host: Some(self.about.clone()),
             folders: self.folders.iter().map(|folder| plugbay_loader::printable(folder)).collect(),
             plugins: self.host.plugins().iter().map(PluginLine::from).collect(),
-            refused: self.host.refused().iter().map(|refusal| (&**refusal).into()).collect(),
+            refused: self.refused(),
             pinned: self.host.pinned().iter().map(PinnedLine::from).collect(),
             notices: Vec::new(),
         }
+    }
+
+    fn refused(&self) -> Vec<RefusedLine> {
+        let plan = self.host.plan();
+        let manifests: HashMap<&Path, &Manifest> =
+            plan.offers().iter().map(|offer| (offer.path.as_path(), &*offer.manifest)).collect();
+        let refused = self.host.refused();
+        let line = |refusal: &Refusal| {
+            RefusedLine::from(refusal).told_by(manifests.get(refusal.path.as_path()).copied())
+        };
+        refused.iter().map(|refusal| line(refusal)).collect()
+    }
+
+    fn search(&self, words: String) -> Result<Vec<PluginRecord>, Failure> {
+        let Some(kept) = &self.kept else { return Ok(Vec::new()) };
+        Ok(kept.registry.query(&Query::new().text(words))?)
+    }
+
+    fn release(&self, which: Option<&str>) -> Result<Vec<HeldBack>, Failure> {
+        log::info!("a client wants: release {}", one_line(which.unwrap_or("--all")));
+        Ok(self.host.release(&release::selector(which)?)?)
     }
 
     fn inspect(&self, plugin: &str) -> Result<Inspection, Failure> {
@@ -279,8 +314,16 @@ impl Shared {
 
     fn change(&self, action: Action, plugin: &str) -> Result<Changed, Failure> {
         log::info!("a client wants: {action} {}", one_line(plugin));
+        let plugin = match action {
+            // What is asked for may have versions; what is told of it has not.
+            Action::Enable => {
+                self.host.enable(plugin)?;
+                plugin.split('@').next().unwrap_or(plugin)
+            }
+            _ => plugin,
+        };
         let ended = match action {
-            Action::Enable => self.host.enable(plugin).map(|_| None)?,
+            Action::Enable => None,
             Action::Load => self.host.load(plugin).map(|_| None)?,
             Action::Disable => Some(self.host.disable(plugin)),
             Action::Unload => Some(self.host.unload(plugin)),
@@ -301,7 +344,8 @@ impl Shared {
         };
         let (state_kept, failures) = unloaded
             .map_or((false, Vec::new()), |unloaded| (unloaded.state_kept, unloaded.failures));
-        Ok(Changed { plugin: line, state_kept, failures })
+        let kept = self.kept.as_ref().is_some_and(|kept| kept.durable) && failures.is_empty();
+        Ok(Changed { plugin: line, state_kept, failures, kept })
     }
 
     fn status(&self, plugin: &str) -> Option<PluginStatus> {

@@ -300,12 +300,29 @@ impl Registry for FileRegistry {
         })
     }
 
+    fn end_attempts(&self, ids: &[AttemptId], ending: Ending) -> Result<usize, RegistryError> {
+        match ending {
+            Ending::Harmless => self.step(false, |past| {
+                let open: Vec<_> = ids.iter().copied().filter(|id| past.is_open(*id)).collect();
+                (open.len(), (!open.is_empty()).then_some(Step::Over(open)))
+            }),
+            Ending::Crashed => {
+                let ended = ids.iter().map(|id| self.end_attempt(*id, ending).map(usize::from));
+                ended.sum()
+            }
+        }
+    }
+
     fn open_attempts(&self) -> Result<Vec<Attempt>, RegistryError> {
         self.look_back(Past::open_attempts)
     }
 
     fn crashes(&self, hash: &ContentHash) -> Result<Vec<Attempt>, RegistryError> {
         self.look_back(|past| past.crashes(hash))
+    }
+
+    fn all_crashes(&self) -> Result<Vec<Attempt>, RegistryError> {
+        self.look_back(Past::all_crashes)
     }
 
     fn hold_back(&self, held: &HeldBack) -> Result<(), RegistryError> {

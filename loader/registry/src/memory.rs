@@ -101,6 +101,10 @@ impl Registry for MemoryRegistry {
         Ok(self.held.lock().1.crashes(hash))
     }
 
+    fn all_crashes(&self) -> Result<Vec<Attempt>, RegistryError> {
+        Ok(self.held.lock().1.all_crashes())
+    }
+
     fn hold_back(&self, held: &HeldBack) -> Result<(), RegistryError> {
         self.held.lock().0.hold_back(held);
         Ok(())

@@ -119,6 +119,10 @@ impl Past {
         of_these_bytes.filter(|it| it.counts()).cloned().collect()
     }
 
+    pub(crate) fn all_crashes(&self) -> Vec<Attempt> {
+        self.attempts.values().filter(|it| it.counts()).cloned().collect()
+    }
+
     /// How crashes are forgotten; nothing, where there are none.
     pub(crate) fn release(&self, selector: &Selector) -> Option<Step> {
         let attempts = self.attempts.values();

@@ -70,6 +70,13 @@ pub trait Registry: Send + Sync {
     /// may be found open.
     fn end_attempt(&self, id: AttemptId, ending: Ending) -> Result<bool, RegistryError>;
 
+    /// Notes the same end of several, as one change where the backend can. How many of them
+    /// were open. Of durability, what is said of one holds.
+    fn end_attempts(&self, ids: &[AttemptId], ending: Ending) -> Result<usize, RegistryError> {
+        let ended = ids.iter().map(|id| self.end_attempt(*id, ending).map(usize::from));
+        ended.sum()
+    }
+
     /// All attempts that are open, in the order in which they were begun.
     fn open_attempts(&self) -> Result<Vec<Attempt>, RegistryError>;
 
@@ -86,6 +93,10 @@ pub trait Registry: Send + Sync {
     /// that ended as crashes, and open ones whose process is gone. Of all plugins together
     /// the last [`Limits::crashes`](crate::Limits::crashes) that ended are kept.
     fn crashes(&self, hash: &ContentHash) -> Result<Vec<Attempt>, RegistryError>;
+
+    /// The crashes of all bytes, in the order in which they were begun; which ones count,
+    /// [`crashes`](Self::crashes) says.
+    fn all_crashes(&self) -> Result<Vec<Attempt>, RegistryError>;
 
     /// Holds bytes back from now on. It is noted here and no more: that they are not loaded
     /// is the host's part, and so is a record's status.

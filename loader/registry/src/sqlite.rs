@@ -272,12 +272,25 @@ impl Registry for SqliteRegistry {
         })
     }
 
+    fn end_attempts(&self, ids: &[AttemptId], ending: Ending) -> Result<usize, RegistryError> {
+        self.write_with(ending == Ending::Crashed, |transaction| {
+            let ended = ids.iter().map(|id| {
+                happenings::end_attempt(transaction, *id, ending, &self.limits).map(usize::from)
+            });
+            ended.sum()
+        })
+    }
+
     fn open_attempts(&self) -> Result<Vec<Attempt>, RegistryError> {
         self.read(happenings::open_attempts)
     }
 
     fn crashes(&self, hash: &ContentHash) -> Result<Vec<Attempt>, RegistryError> {
         self.read(|connection| happenings::crashes(connection, hash))
+    }
+
+    fn all_crashes(&self) -> Result<Vec<Attempt>, RegistryError> {
+        self.read(happenings::all_crashes)
     }
 
     fn hold_back(&self, held: &HeldBack) -> Result<(), RegistryError> {

@@ -42,6 +42,7 @@ in_every_registry! {
     a_smaller_bound_holds_from_the_next_event_on
     attempts_are_open_until_they_end
     attempts_are_begun_together_and_end_by_themselves
+    attempts_end_together
     numbers_of_attempts_do_not_come_back
     an_open_attempt_of_a_dead_process_counts_as_a_crash
     crashes_are_bounded
@@ -408,6 +409,22 @@ fn attempts_are_begun_together_and_end_by_themselves(home: Home) {
     assert_eq!(open, [(single, "a"), (ids[0], "b"), (ids[2], "d")]);
     let next = registry.begin_attempt(&begin("e", 5, &own)).unwrap();
     assert!(next > ids[2]);
+}
+
+fn attempts_end_together(home: Home) {
+    let registry = home.open();
+    let own = HostProcess::current().unwrap();
+    let begun: Vec<_> = (0..4).map(|number| begin("a", number, &own)).collect();
+    let ids = registry.begin_attempts(&begun).unwrap();
+    assert_eq!(registry.end_attempts(&[], Ending::Harmless).unwrap(), 0);
+    assert_eq!(registry.end_attempts(&ids[..2], Ending::Harmless).unwrap(), 2);
+    // One of them has ended before.
+    assert_eq!(registry.end_attempts(&ids[1..3], Ending::Crashed).unwrap(), 1);
+    let registry = home.again(registry);
+    let open: Vec<_> = registry.open_attempts().unwrap().iter().map(|it| it.id).collect();
+    assert_eq!(open, [ids[3]]);
+    let crashes: Vec<_> = registry.all_crashes().unwrap().iter().map(|it| it.id).collect();
+    assert_eq!(crashes, [ids[2]]);
 }
 
 fn numbers_of_attempts_do_not_come_back(home: Home) {

@@ -18,7 +18,6 @@ use crate::keeper::Wish;
 use crate::link::{Link, StateSource, level_for};
 use crate::load;
 use crate::on_thread::Deadline;
-use crate::parallel;
 use crate::probation::Troubles;
 use crate::reload::ReloadError;
 use crate::report::{Loadable, Phase, Refusal};
@@ -33,7 +32,7 @@ impl Inner {
         cause: &Cause,
     ) -> Vec<Result<PluginId, Arc<Refusal>>> {
         let count = self.counter(Phase::Load, plan.len());
-        let outcomes = parallel::map(plan, |resolved| {
+        let outcomes = self.attempt_all(plan, |resolved| {
             let about = Arc::new(Loadable::of(resolved.verified()));
             let mut times = Times::default();
             let outcome = self

@@ -12,6 +12,7 @@ use super::{Inner, Known};
 use crate::activate::Active;
 use crate::error::Error;
 use crate::events::Cause;
+use crate::registry;
 use crate::report::{Loadable, PluginState, Refusal};
 use crate::resolve::{self, Plan, ResolveError};
 
@@ -100,7 +101,9 @@ impl Inner {
         let mut policy = self.options.policy.clone();
         let known = self.known.lock();
         policy.disabled = known.disabled.clone();
+        registry::enable_in(&mut policy, &known.enabled);
         policy.failed.extend(known.failed.clone());
+        policy.held.extend(known.held.clone());
         if besides.only.is_some() {
             policy.only.clone_from(&besides.only);
         }

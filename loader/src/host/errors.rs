@@ -1,9 +1,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use plugbay_interface::manifest::{InvalidPluginId, PluginId};
+use plugbay_interface::manifest::{InvalidPluginId, InvalidSelector, PluginId, Selector};
+use semver::Version;
 
 use crate::error::{Explain, printable};
+use crate::registry::RegistryError;
 use crate::report::Refusal;
 
 /// Why a host does not start.
@@ -32,6 +34,25 @@ pub enum LoadPluginError {
     /// The text is no id.
     #[error(transparent)]
     Id(#[from] InvalidPluginId),
+    /// The text names no plugin, or no versions of one.
+    #[error(transparent)]
+    Selector(#[from] InvalidSelector),
+    /// The plugin is there, in other versions than those that shall be enabled.
+    #[error("no version in the plugins folders is {wanted}: {}", words(.found))]
+    NoVersion {
+        /// What shall be enabled.
+        wanted: Selector,
+        /// What there is.
+        found: Vec<Version>,
+    },
+    /// The plugin serves, and that it is enabled cannot be kept.
+    #[error("the plugin `{plugin}` is enabled until this host ends, and not for the next one")]
+    NotKept {
+        /// The plugin.
+        plugin: PluginId,
+        /// Why not.
+        source: RegistryError,
+    },
     /// No file in the folders gives this id.
     #[error("no file in the plugins folders is the plugin `{plugin}`: {}", list(.folders))]
     NotFound {
@@ -57,7 +78,9 @@ pub enum LoadPluginError {
 impl Explain for LoadPluginError {
     fn code(&self) -> &'static str {
         match self {
-            Self::Id(_) => "PB0901",
+            Self::Id(_) | Self::Selector(_) => "PB0901",
+            Self::NoVersion { .. } => "PB0910",
+            Self::NotKept { .. } => "PB0911",
             Self::NotFound { .. } => "PB0905",
             Self::AlreadyActive { .. } => "PB0906",
             Self::Refused(refusal) => refusal.error.code(),
@@ -67,7 +90,11 @@ impl Explain for LoadPluginError {
 
     fn hint(&self) -> String {
         match self {
-            Self::Id(_) => "see the ids: host-app list".into(),
+            Self::Id(_) | Self::Selector(_) => "see the ids: host-app list".into(),
+            Self::NoVersion { wanted, .. } => {
+                format!("enable every version with: host-app enable {}", wanted.id)
+            }
+            Self::NotKept { source, .. } => source.hint(),
             Self::NotFound { .. } => {
                 "put its library there; see what is there: host-app check DIR".into()
             }
@@ -78,6 +105,10 @@ impl Explain for LoadPluginError {
             Self::Stopped(error) => error.hint(),
         }
     }
+}
+
+fn words(versions: &[Version]) -> String {
+    versions.iter().map(Version::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn list(folders: &[PathBuf]) -> String {

@@ -19,6 +19,7 @@ use crate::events::Cause;
 use crate::footprint::{InHost, in_host};
 use crate::keeper::Wish;
 use crate::parallel;
+use crate::recorder::Recorder;
 use crate::records;
 use crate::report::{
     Loadable, Notice, Phase, PluginState, PluginStatus, Progress, Refusal, StartReport,
@@ -82,6 +83,7 @@ impl Inner {
         if self.prober.went_without() {
             report.notices.push(Notice::Unprobed { worker: self.options.worker.clone() });
         }
+        report.notices.extend(self.recorder.as_ref().and_then(Recorder::notice));
         report.notices.extend(known.advice.iter().cloned().map(Notice::Advice));
         report
     }
@@ -117,7 +119,13 @@ impl Inner {
         if self.serving(id).is_some() {
             return Err(LoadPluginError::AlreadyActive { plugin: id.clone() });
         }
-        let (mut found, refused) = self.look_for(id);
+        let found = self.found(id)?;
+        self.load_found(id, found)
+    }
+
+    /// The good files of a plugin in the folders, at least one.
+    pub(super) fn found(&self, id: &PluginId) -> Result<Vec<Verified>, LoadPluginError> {
+        let (found, refused) = self.look_for(id);
         if found.is_empty() {
             return Err(match refused.into_iter().next() {
                 Some(refusal) => self.told(LoadPluginError::Refused(refusal)),
@@ -127,6 +135,15 @@ impl Inner {
                 },
             });
         }
+        Ok(found)
+    }
+
+    /// Lets one of these files serve.
+    pub(super) fn load_found(
+        &self,
+        id: &PluginId,
+        mut found: Vec<Verified>,
+    ) -> Result<PluginStatus, LoadPluginError> {
         let mut change = Change::because(&Cause::Request);
         if found.iter().any(|one| asks_for_others(one.manifest())) && !self.known.lock().looked {
             change.besides.only = Some(self.look_for_others(id, &mut found));
@@ -306,6 +323,9 @@ impl Inner {
         }
         self.keep_what_is_marked();
         drop(changing);
+        if let Some(recorder) = &self.recorder {
+            recorder.end();
+        }
         let _ = self.keeper.wishes.send(Wish::End);
         // It may be in the middle of something, with a way to this host: what is
         // the host's is gone when this returns, and not a moment later.

@@ -279,7 +279,9 @@ impl Inner {
             true => StateSource::Over(handover.clone()),
             false => self.kept_state(about)?,
         };
-        let outcome = self.construct(resolved, about, state, times, &deadline, handover.clone());
+        let outcome = self.attempt(about, || {
+            self.construct(resolved, about, state, times, &deadline, handover.clone())
+        });
         let measured = handover.measured();
         if stateful && !measured.pause.is_zero() {
             times.pause = Some(measured.pause);
@@ -452,6 +454,7 @@ impl Inner {
             .map_err(|error| Arc::new(Refusal::from(error)))?;
         let mut policy = Policy::new(self.options.policy.host.clone());
         policy.disabled = self.known.lock().disabled.clone();
+        policy.held = self.known.lock().held.clone();
         policy.features = self.options.policy.features.clone();
         // What it needs is looked at when it is known that it is to serve.
         let mut alone = resolve::offer(&verified);

@@ -85,6 +85,7 @@ impl Inner {
             }
         }
         drop(known);
+        self.record();
         settled
     }
 
@@ -301,7 +302,11 @@ impl Inner {
         });
         // Those were told when it happened.
         let was_told = |error: &ResolveError| match error.reason() {
-            Some(Reason::Held(_)) => true,
+            // But that it took its host down, nobody was told.
+            Some(Reason::Held(_)) => {
+                let file = known.files.get(error.path());
+                file.is_none_or(|offer| !known.held.contains_key(&offer.hash))
+            }
             Some(Reason::Failed { .. }) => known.refused.iter().any(|it| it.path == error.path()),
             _ => false,
         };

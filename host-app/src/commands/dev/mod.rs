@@ -25,7 +25,7 @@ use crate::control::Client;
 use crate::event_line::readable;
 use crate::exit::{Exit, Failure};
 use crate::serving::Serving;
-use crate::settings::{Settings, Watching};
+use crate::settings::{Keeping, Settings, Watching};
 use crate::signals::End;
 use crate::terminal::{Output, Tone, one_line, tell};
 
@@ -62,6 +62,8 @@ pub fn run(common: &Common, path: &Path, cargo: Cargo, output: &Output) -> Resul
             if named.is_none() {
                 let folder = private_folder()?;
                 settings.folders = vec![folder.path().to_owned()];
+                // What is in that folder ends with it.
+                settings.keeping = Keeping::nothing();
                 private = Some(folder);
             }
             // It is told of each library, and need not watch.

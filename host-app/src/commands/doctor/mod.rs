@@ -3,6 +3,7 @@
 mod cache;
 mod folders;
 mod machine;
+mod registry;
 mod socket;
 
 use std::fmt::Write;
@@ -56,6 +57,8 @@ pub fn run(common: &Common, output: &Output) -> Result<Exit, Failure> {
     match Settings::read(common) {
         Ok(settings) => {
             checks.push(folders::config(&settings));
+            // Before what reads it as well, which would set aside what is damaged.
+            checks.push(registry::registry(&settings.keeping));
             checks.extend(folders::plugins(&settings));
             checks.push(folders::libraries(&settings));
             checks.push(socket::socket(&settings.socket));

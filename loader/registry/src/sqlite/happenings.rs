@@ -66,14 +66,15 @@ pub(super) fn end_attempt(
     ending: Ending,
     limits: &Limits,
 ) -> Result<bool, Trouble> {
-    let ended = transaction.execute(
-        match ending {
-            Ending::Harmless => "DELETE FROM attempt WHERE id = ?1 AND NOT crashed",
-            Ending::Crashed => "UPDATE attempt SET crashed = TRUE WHERE id = ?1 AND NOT crashed",
-        },
-        // One that is larger was never given.
-        [i64::try_from(id.0).unwrap_or(i64::MAX)],
-    )?;
+    let mut statement = transaction.prepare_cached(match ending {
+        Ending::Harmless => "DELETE FROM attempt WHERE id = ?1 AND NOT crashed",
+        Ending::Crashed => "UPDATE attempt SET crashed = TRUE WHERE id = ?1 AND NOT crashed",
+    })?;
+    // One that is larger was never given.
+    let ended = statement.execute([i64::try_from(id.0).unwrap_or(i64::MAX)])?;
+    if ending == Ending::Harmless {
+        return Ok(ended > 0);
+    }
     transaction.execute(
         "DELETE FROM attempt WHERE crashed AND id <= (SELECT id FROM attempt WHERE crashed \
          ORDER BY id DESC LIMIT 1 OFFSET ?1)",
@@ -102,6 +103,18 @@ pub(super) fn crashes(
         "SELECT id, crashed, document FROM attempt WHERE hash = ?1 ORDER BY id DESC",
     )?;
     let mut rows = statement.query([hash.to_string()])?;
+    let mut attempts = Vec::new();
+    while let Some(row) = rows.next()? {
+        attempts.push(read_attempt(row)?);
+    }
+    attempts.retain(Attempt::counts);
+    Ok(attempts)
+}
+
+pub(super) fn all_crashes(connection: &Connection) -> Result<Vec<Attempt>, Trouble> {
+    let mut statement =
+        connection.prepare_cached("SELECT id, crashed, document FROM attempt ORDER BY id")?;
+    let mut rows = statement.query([])?;
     let mut attempts = Vec::new();
     while let Some(row) = rows.next()? {
         attempts.push(read_attempt(row)?);

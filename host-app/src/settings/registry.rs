@@ -1,0 +1,185 @@
+//! Where it is kept what is known of plugins: `registry` in the config file.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use plugbay_loader::registry::{
+    FileRegistry, MemoryRegistry, Opened, Registry, RegistryError, SetAside, SqliteRegistry,
+};
+use plugbay_loader::{default_data_dir, full_message, printable};
+use serde::Deserialize;
+
+use crate::exit::{Exit, Failure};
+
+/// `"sqlite"`, or `{ kind = "file", path = "registry.json" }`.
+#[derive(Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a registry is \"sqlite\", \"file\" or \"memory\", or \
+                 { kind = \"sqlite\", path = \"registry.db\" }"
+)]
+pub(super) enum Written {
+    Kind(Kind),
+    Table(Table),
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Kind {
+    #[default]
+    Sqlite,
+    File,
+    Memory,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Table {
+    kind: Kind,
+    path: Option<PathBuf>,
+}
+
+/// Which registry a host has.
+#[derive(Debug, Clone)]
+pub struct Keeping {
+    kind: Kind,
+    /// None where it is in memory, or this user has no home.
+    path: Option<PathBuf>,
+}
+
+/// A registry that was opened, and what its user is to be told.
+pub struct Kept {
+    pub registry: Arc<dyn Registry>,
+    pub notices: Vec<String>,
+    /// Whether it is there when the host has ended.
+    pub durable: bool,
+}
+
+impl Keeping {
+    /// For the host of this name; paths are relative to `base`.
+    pub(super) fn new(written: Option<Written>, base: &Path, name: &str) -> Self {
+        let Table { kind, path } = match written {
+            None => Table::default(),
+            Some(Written::Kind(kind)) => Table { kind, path: None },
+            Some(Written::Table(table)) => table,
+        };
+        let own = |file: &str| {
+            // Of what is no name, the loader says so.
+            let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+                && !name.starts_with('.');
+            let hosts = default_data_dir()?.join("hosts");
+            is_name.then(|| hosts.join(name).join(file))
+        };
+        let path = path.map(|path| base.join(path));
+        let path = match kind {
+            Kind::Memory => None,
+            Kind::Sqlite => path.or_else(|| own("registry.db")),
+            Kind::File => path.or_else(|| own("registry.json")),
+        };
+        Self { kind, path }
+    }
+
+    /// For a host that keeps nothing.
+    pub fn nothing() -> Self {
+        Self { kind: Kind::Memory, path: None }
+    }
+
+    /// Its file, where it has one.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Opens it, or begins one.
+    pub fn open(&self) -> Result<Kept, RegistryError> {
+        let Some(path) = &self.path else {
+            let registry = Arc::new(MemoryRegistry::new());
+            return Ok(Kept { registry, notices: Vec::new(), durable: false });
+        };
+        // That it is not there is said by the registry, and better.
+        if let Some(folder) = path.parent() {
+            let _ = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        }
+        match self.kind {
+            Kind::File => FileRegistry::open(path).map(kept),
+            Kind::Sqlite | Kind::Memory => SqliteRegistry::open(path).map(kept),
+        }
+    }
+
+    /// The one that is there already, for those who want to know what a host knows; none
+    /// where it cannot be read, which is logged.
+    pub fn look(&self) -> Option<Arc<dyn Registry>> {
+        let path = self.path.as_ref().filter(|path| path.exists())?;
+        match self.open() {
+            Ok(kept) => {
+                kept.notices.iter().for_each(|notice| log::warn!("{notice}"));
+                Some(kept.registry)
+            }
+            Err(error) => {
+                log::warn!("{}: {}: {}", printable(path), error.code(), full_message(&error));
+                None
+            }
+        }
+    }
+
+    /// The one that outlives this command.
+    pub fn demand(&self) -> Result<Arc<dyn Registry>, Failure> {
+        let kept = self.open()?;
+        kept.notices.iter().for_each(|notice| log::warn!("{notice}"));
+        if kept.durable {
+            return Ok(kept.registry);
+        }
+        Err(Failure::new(
+            "PB1037",
+            Exit::NotFound,
+            "no host is running, and this host's registry ends with it",
+            "start one: host-app run; or keep it on disk: registry = \"sqlite\" in the config file",
+        ))
+    }
+}
+
+fn kept<R: Registry + 'static>(opened: Opened<R>) -> Kept {
+    let notices = opened.set_aside.iter().map(notice).collect();
+    Kept { registry: Arc::new(opened.registry), notices, durable: true }
+}
+
+/// What a user loses by it.
+fn notice(aside: &SetAside) -> String {
+    format!(
+        "the registry {} was damaged ({}) and is made anew from the plugins folders; what was \
+         enabled, disabled and held back before is not known any more; the damaged file is {}",
+        printable(&aside.from),
+        aside.what,
+        printable(&aside.to)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> Option<PathBuf> {
+        #[derive(Deserialize)]
+        struct File {
+            registry: Option<Written>,
+        }
+        let file: File = toml::from_str(text).unwrap();
+        Keeping::new(file.registry, Path::new("/etc/plugbay"), "mine").path
+    }
+
+    #[test]
+    fn a_registry_is_a_word_or_a_table() {
+        assert!(path("").unwrap().ends_with("plugbay/hosts/mine/registry.db"));
+        assert_eq!(path("registry = 'sqlite'"), path(""));
+        assert!(path("registry = 'file'").unwrap().ends_with("hosts/mine/registry.json"));
+        assert_eq!(path("registry = 'memory'"), None);
+        let named = |text| path(text).unwrap();
+        assert_eq!(
+            named("registry = { kind = 'file', path = 'known.json' }"),
+            Path::new("/etc/plugbay/known.json")
+        );
+        assert_eq!(named("registry = { path = '/var/known.db' }"), Path::new("/var/known.db"));
+        assert!(Keeping::new(None, Path::new(""), "../else").path.is_none());
+    }
+}

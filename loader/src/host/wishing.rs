@@ -1,0 +1,115 @@
+//! What somebody wants of a plugin by hand, which holds until somebody wants something
+//! else; also for later hosts, where there is a registry.
+
+use plugbay_interface::manifest::{PluginId, Selector};
+use semver::VersionReq;
+
+use super::settling::Change;
+use super::{Inner, LoadPluginError};
+use crate::events::Cause;
+use crate::recorder::Job;
+use crate::registry::{self, EventKind, RegistryError};
+use crate::report::{PluginState, PluginStatus, full_message};
+use crate::unload::{UnloadError, Unloaded};
+
+impl Inner {
+    /// Lets a plugin run, in these versions only, and before all that it excludes.
+    pub(super) fn enable(&self, wanted: &Selector) -> Result<PluginStatus, LoadPluginError> {
+        let Selector { id, version } = wanted;
+        let fits =
+            self.serving(id).is_some_and(|active| wanted.has(id, &active.about.manifest.version));
+        if fits {
+            let kept = self.want(wanted);
+            self.settle(Vec::new(), Change::because(&Cause::Request));
+            let status = {
+                let known = self.known.lock();
+                known.plugins.get(id).map(|record| self.status(record))
+            };
+            let gone = || LoadPluginError::NotFound {
+                plugin: id.clone(),
+                folders: self.options.folders.clone(),
+            };
+            return kept_or(kept, id, status.ok_or_else(gone)?);
+        }
+        let found = match self.found(id) {
+            Ok(found) => found,
+            Err(error) => {
+                // It is held back no more, also where it is not there just now.
+                let kept = match &error {
+                    LoadPluginError::NotFound { .. } => {
+                        self.no_longer_held_back(id);
+                        self.known.lock().enabled.remove(id);
+                        self.keep_wish(id, None)
+                    }
+                    _ => self.want(wanted),
+                };
+                return Err(match kept {
+                    Ok(()) => error,
+                    Err(source) => LoadPluginError::NotKept { plugin: id.clone(), source },
+                });
+            }
+        };
+        if found.iter().all(|one| !wanted.has(id, &one.manifest().version)) {
+            let mut found: Vec<_> =
+                found.iter().map(|one| one.manifest().version.clone()).collect();
+            found.sort();
+            return Err(LoadPluginError::NoVersion {
+                wanted: Selector { id: id.clone(), version: version.clone() },
+                found,
+            });
+        }
+        let kept = self.want(wanted);
+        let status = self.load_found(id, found)?;
+        kept_or(kept, id, status)
+    }
+
+    /// Ends a plugin, and holds it back.
+    pub(super) fn disable(&self, id: &str) -> Result<Unloaded, UnloadError> {
+        let mut unloaded = self.end(id, PluginState::Disabled)?;
+        let id = &unloaded.id;
+        self.known.lock().enabled.remove(id);
+        self.tell_wish(id, EventKind::Disabled);
+        if let Err(error) = self.keep_wish(id, Some(registry::Wish::disabled())) {
+            unloaded.failures.push(format!(
+                "it is disabled until this host ends, and not for the next one: {}: {}",
+                error.code(),
+                full_message(&error)
+            ));
+        }
+        self.record();
+        Ok(unloaded)
+    }
+
+    /// From now on it is wanted, whatever becomes of it.
+    fn want(&self, wanted: &Selector) -> Result<(), RegistryError> {
+        let Selector { id, version } = wanted;
+        self.no_longer_held_back(id);
+        self.known.lock().enabled.insert(id.clone(), version.clone());
+        self.tell_wish(id, EventKind::Enabled);
+        let versions = (*version != VersionReq::STAR).then(|| version.clone());
+        self.keep_wish(id, Some(registry::Wish::enabled(versions)))
+    }
+
+    fn tell_wish(&self, id: &PluginId, kind: EventKind) {
+        if let Some(recorder) = &self.recorder {
+            recorder.tell(Job::Tell(registry::Event::new(id.clone(), None, kind, "")));
+        }
+    }
+
+    /// On the disk when it returns.
+    fn keep_wish(&self, id: &PluginId, wish: Option<registry::Wish>) -> Result<(), RegistryError> {
+        let Some(recorder) = &self.recorder else { return Ok(()) };
+        recorder.keep(id, wish)
+    }
+}
+
+fn kept_or(
+    kept: Result<(), RegistryError>,
+    id: &PluginId,
+    status: PluginStatus,
+) -> Result<PluginStatus, LoadPluginError> {
+    match kept {
+        Ok(()) => Ok(status),
+        Err(source) => Err(LoadPluginError::NotKept { plugin: id.clone(), source }),
+    }
+}
