@@ -528,17 +528,12 @@ fn a_thousand_plugins_are_recorded_in_little_time() {
         for name in ["fresh.db", "fresh.db-wal", "fresh.db-shm"] {
             let _ = fs::remove_file(folder.beside(name));
         }
-        let json = FileRegistry::open(&folder.beside("registry.json")).unwrap().registry;
-        all.entry("file").or_default().push(time(Some(Arc::new(json))));
     }
-    let median = |which: &str| {
-        let mut times = all[which].clone();
-        times.sort();
-        times[times.len() / 2]
-    };
+    // The fastest of each: what else the machine does only adds to it.
+    let fastest = |which: &str| all[which].iter().min().copied().unwrap();
     for name in all.keys() {
-        println!("{name}: start {:?}, stop {:?}", median(name).0, median(name).1);
+        println!("{name}: start {:?}, stop {:?}", fastest(name).0, fastest(name).1);
     }
-    let (without, with) = (median("without").0, median("sqlite, new").0);
+    let (without, with) = (fastest("without").0, fastest("sqlite, new").0);
     assert!(with < without.mul_f64(1.1), "{with:?} for {without:?}");
 }
