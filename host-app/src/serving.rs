@@ -59,12 +59,15 @@ impl Serving {
             notices.extend(kept.notices.iter().cloned());
             builder = builder.registry(kept.registry.clone());
         }
+        if settings.locked {
+            // Before any code of a plugin runs.
+            let survey = Surveyor::new(&settings).folders(&settings.folders, |_, _| {})?;
+            settings.check_lock(&survey.plan)?;
+        }
         let host = watching.applied(builder).on_progress(bar.reporter()).build()?;
         let events = host.events();
         let report = host.start()?;
         drop(bar);
-        // What it would not run without has not been called yet.
-        settings.check_lock(&host.plan())?;
 
         let about = HostLine::here(claim.path(), watching.enabled);
         let surveyor = Surveyor::new(&settings);

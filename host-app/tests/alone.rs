@@ -268,7 +268,7 @@ fn a_wrong_config_file_is_named_with_its_line() {
     let path = home.folder.beside("wrong.toml");
     fs::write(&path, "# mine\nplugin = ['x']\n").unwrap();
     let said = home.say(&["list", "--config", path.to_str().unwrap()]).failed(1, "PB1003");
-    for words in ["wrong.toml", "line 2", "unknown field `plugin`", "`plugins`"] {
+    for words in ["wrong.toml", "line 2", "there is no key `plugin`", "`plugins`"] {
         assert!(said.stderr.contains(words), "{words}: {}", said.stderr);
     }
     // The doctor lives with it.

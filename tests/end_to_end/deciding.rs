@@ -369,3 +369,89 @@ fn a_stack_runs_as_its_plan_says_through_changes_under_load() {
     );
     assert!(calls.load(Ordering::Relaxed) > 0);
 }
+
+#[test]
+fn an_older_version_does_not_take_over_because_the_newer_file_fails() {
+    let folder = Folder::new();
+    folder.write("a-1.so", piece("a", "1.0.0", ""));
+    folder.write("a-2.so", piece("a", "2.0.0", ""));
+    let (host, events) = watched(&folder, |_| {});
+    let kept = |it: &Happening| matches!(it, Happening::Kept { .. });
+    for bad in [
+        broken_piece("a", "2.1.0", ""),
+        piece("a", "2.2.0", &needs(&[("nobody", "1")])),
+        b"garbage".to_vec(),
+    ] {
+        folder.put_whole("a-2.so", &bad);
+        next(&events, kept);
+        assert_eq!(active(&host), ["a 2.0.0"]);
+        // Something else that happens makes no difference.
+        folder.put_whole("other.so", &piece("other", "1.0.0", ""));
+        wait_for_loaded(&events, "other");
+        assert_eq!(active(&host), ["a 2.0.0", "other 1.0.0"]);
+        fs::remove_file(folder.plugins().join("other.so")).unwrap();
+        next(&events, |it| matches!(it, Happening::Unloaded { .. }));
+    }
+    // What it came from is gone, though it was broken by then.
+    fs::remove_file(folder.plugins().join("a-2.so")).unwrap();
+    next(&events, |it| matches!(it, Happening::Reloaded(_)));
+    assert_eq!(active(&host), ["a 1.0.0"]);
+}
+
+#[test]
+fn a_plugin_with_two_versions_can_be_unloaded() {
+    let folder = Folder::new();
+    folder.write("a-1.so", piece("a", "1.0.0", ""));
+    folder.write("a-2.so", piece("a", "2.0.0", ""));
+    let (host, _) = folder.start();
+    host.unload("a").unwrap();
+    assert_eq!(active(&host), [""; 0]);
+    host.load("a").unwrap();
+    assert_eq!(active(&host), ["a 2.0.0"]);
+}
+
+#[test]
+fn what_needs_others_ends_first_also_where_they_need_more_of_the_host() {
+    let folder = Folder::new();
+    folder.write("base.so", piece("base", "1.0.0", "features = [\"gpu\"]"));
+    folder.write("mid.so", piece("mid", "1.0.0", &needs(&[("base", "1")])));
+    folder.write("zed.so", piece("zed", "1.0.0", &needs(&[("mid", "1")])));
+    let gpu = |policy: &mut Policy| {
+        policy.features.insert("gpu".into());
+    };
+    let host = folder.host().policy(gpu).build().unwrap();
+    host.start().unwrap();
+    let ended = host.stop();
+    let order: Vec<_> = ended.into_iter().map(|one| one.unwrap().id.to_string()).collect();
+    assert_eq!(order, ["zed", "mid", "base"]);
+}
+
+#[test]
+fn one_refused_overwrite_does_not_keep_others_from_changing() {
+    let folder = Folder::new();
+    folder.write("a.so", piece("a", "1.0.0", ""));
+    folder.write("b.so", piece("b", "1.0.0", &needs(&[("a", "1")])));
+    folder.write("c.so", piece("c", "1.0.0", &needs(&[("b", "1")])));
+    folder.write("z.so", piece("z", "1.0.0", ""));
+    let (host, events) = watched(&folder, |_| {});
+    folder.put_whole("a.so", &piece("a", "2.0.0", ""));
+    next(&events, |it| matches!(it, Happening::Kept { .. }));
+    folder.put_whole("z.so", &piece("z", "2.0.0", ""));
+    next(&events, |it| matches!(it, Happening::Reloaded(_)));
+    assert_eq!(active(&host), ["a 1.0.0", "b 1.0.0", "c 1.0.0", "z 2.0.0"]);
+}
+
+#[test]
+fn single_plugins_of_a_folder_that_was_never_started_stay_single() {
+    let folder = Folder::new();
+    folder.write("a.so", piece("a", "1.0.0", &needs(&[("b", "1")])));
+    for id in ["b", "c", "z"] {
+        folder.write(&format!("{id}.so"), piece(id, "1.0.0", ""));
+    }
+    let host = folder.host().build().unwrap();
+    host.load("a").unwrap();
+    host.load("z").unwrap();
+    assert_eq!(active(&host), ["a 1.0.0", "b 1.0.0", "z 1.0.0"]);
+    host.unload("a").unwrap();
+    assert_eq!(active(&host), ["b 1.0.0", "z 1.0.0"]);
+}

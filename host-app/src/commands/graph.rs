@@ -40,7 +40,9 @@ fn dot(plan: &PlanView) -> String {
         let kinds = if line.kinds.is_empty() {
             String::new()
         } else {
-            format!("\\n{}", line.kinds.join(", "))
+            let word =
+                |c: char| if c.is_ascii_alphanumeric() || "-_. ,".contains(c) { c } else { '?' };
+            format!("\\n{}", line.kinds.join(", ").chars().map(word).collect::<String>())
         };
         let _ = writeln!(text, "  \"{}\" [label=\"{}{kinds}\"];", line.name(), line.name());
     }

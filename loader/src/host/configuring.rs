@@ -6,6 +6,7 @@ use std::sync::Arc;
 use plugbay_interface::manifest::PluginId;
 use serde_json::Value;
 
+use super::settling::Change;
 use super::{Inner, LoadPluginError};
 use crate::activate::Active;
 use crate::configure::ConfigError;
@@ -25,10 +26,10 @@ impl Inner {
         let before = self.known.lock().config.insert(id.clone(), value);
         let outcome = self.go_on_with_it(id);
         let mut known = self.known.lock();
-        if outcome.is_err() {
-            known.set_config(id, before);
-        } else {
-            known.config_before.insert(id.clone(), before);
+        match &outcome {
+            Err(_) => known.set_config(id, before),
+            Ok(Outcome::Reloaded(_)) => drop(known.config_before.insert(id.clone(), before)),
+            Ok(_) => {}
         }
         outcome
     }
@@ -43,8 +44,7 @@ impl Inner {
     }
 
     fn go_on_with_it(&self, id: &PluginId) -> Result<Outcome, LoadPluginError> {
-        // Where it does not serve, it gets it when it does.
-        let Some(active) = self.serving(id) else { return Ok(Outcome::Unchanged) };
+        let Some(active) = self.serving(id) else { return self.come_up_with_it(id) };
         let refused = |error: ConfigError| {
             let refusal = Refusal::of(&active.about, error);
             LoadPluginError::Refused(Arc::new(refusal))
@@ -59,6 +59,26 @@ impl Inner {
         let replaced = self.replace(resolved, &active, &Cause::Request, Times::default());
         let (reloaded, _) = replaced.map_err(LoadPluginError::Refused)?;
         Ok(Outcome::Reloaded(Box::new(reloaded)))
+    }
+
+    /// One that does not serve may have waited for that.
+    fn come_up_with_it(&self, id: &PluginId) -> Result<Outcome, LoadPluginError> {
+        let newest = {
+            let known = self.known.lock();
+            let of_it = known.files.values().filter(|offer| offer.manifest.id == *id);
+            of_it.max_by_key(|offer| offer.manifest.version.clone()).cloned()
+        };
+        // Unknown yet: it gets it when it comes.
+        let Some(offer) = newest else { return Ok(Outcome::Unchanged) };
+        self.configured(&offer.manifest).map_err(|error| {
+            let plugin = Some((id.clone(), offer.manifest.version.clone()));
+            LoadPluginError::Refused(Arc::new(Refusal::new(&offer.path, plugin, error.into())))
+        })?;
+        let failed = self.known.lock().failed.remove(id).is_some();
+        if !failed {
+            return Ok(Outcome::Unchanged);
+        }
+        self.settled(id, Vec::new(), Change::because(&Cause::Request))
     }
 
     /// The file that a generation came from, if it is still the same, or else its copy.

@@ -8,13 +8,14 @@ use plugbay_interface::manifest::{PluginId, Selector};
 use plugbay_resolve::{Held, Offer, Policy, Reason};
 use semver::{Comparator, Op, VersionReq};
 
-use super::{Inner, Known};
+use super::Inner;
 use crate::activate::Active;
 use crate::error::Error;
 use crate::events::Cause;
 use crate::registry;
 use crate::report::{Loadable, PluginState, Refusal};
 use crate::resolve::{self, Plan, ResolveError};
+use crate::verify::Verified;
 
 /// A plugin that serves while other bytes lie where it came from.
 struct Overwritten {
@@ -82,6 +83,15 @@ impl Inner {
         self.plan_of(self.offered().offers, &Besides::default())
     }
 
+    /// Whether a file that is kept aside would run, in the place of those of its plugin.
+    pub(super) fn would_run(&self, kept: &Verified) -> bool {
+        let id = &kept.manifest().id;
+        let mut offers = self.offered().offers;
+        offers.retain(|offer| offer.manifest.id != *id);
+        offers.push(resolve::offer(kept));
+        self.plan_of(offers, &Besides::default()).chosen(id).is_some()
+    }
+
     /// What is not taken, and why; remembered until the bytes change.
     pub(super) fn not_taken(&self, path: PathBuf, hash: String, refusal: Arc<Refusal>) {
         self.remember(refusal.clone());
@@ -104,15 +114,19 @@ impl Inner {
         registry::enable_in(&mut policy, &known.enabled);
         policy.failed.extend(known.failed.clone());
         policy.held.extend(known.held.clone());
-        if besides.only.is_some() {
-            policy.only.clone_from(&besides.only);
+        // Who loads single plugins from folders gets those, and not the folders.
+        if !known.looked && policy.only.is_none() {
+            let active = known.plugins.iter().filter(|(_, it)| it.state == PluginState::Active);
+            let active = active.map(|(id, _)| id.clone());
+            policy.only = Some(active.chain(besides.only.iter().flatten().cloned()).collect());
         }
-        for (id, hash) in unloaded(&known) {
+        let unloaded = |id: &PluginId| known.plugins.get(id).is_some_and(|it| it.ended_by_hand);
+        for offer in offers.iter().filter(|offer| unloaded(&offer.manifest.id)) {
             let held = Held {
                 reason: "was unloaded by hand".into(),
-                help: format!("load it again with: host-app load {id}"),
+                help: format!("load it again with: host-app load {}", offer.manifest.id),
             };
-            policy.held.insert(hash, held);
+            policy.held.insert(offer.hash.clone(), held);
         }
         for (id, hash) in &besides.instead {
             for other in offers.iter().filter(|it| it.manifest.id == *id && it.hash != *hash) {
@@ -166,7 +180,8 @@ impl Inner {
                 refusal.path == serves.path && matches!(refusal.error, Error::Verify(_))
             });
             let is_gone = known.gone.contains(id) && !self.options.keep_removed;
-            // An older version does not take over because the newer file broke.
+            // An older version does not take over because the newer file broke, or failed.
+            let is_broken = is_broken || known.not_taken.contains_key(&serves.path);
             if is_broken || of_it.is_empty() && !is_gone {
                 let rank = of_it.iter().map(|it| it.rank).min().unwrap_or_default();
                 offers.push(Offer { rank, ..serves });
@@ -193,6 +208,19 @@ impl Inner {
                 refused.extend(offer.map(|offer| (offer.clone(), error)));
             }
         }
+        // An older version does not take over because what was written over it cannot run.
+        for one in overwritten {
+            let own = one.files.iter().find(|file| file.path == one.serves.path);
+            let chosen = plan.chosen(&one.id).filter(|chosen| {
+                chosen.path != one.serves.path
+                    && chosen.manifest.version < one.serves.manifest.version
+            });
+            if let (Some(own), Some(_)) = (own, chosen) {
+                let mut held_back = plan.held_back().into_iter();
+                let error = held_back.find(|error| error.path() == own.path);
+                refused.extend(error.map(|error| (own.clone(), error)));
+            }
+        }
         if !refused.is_empty() || overwritten.is_empty() {
             return refused;
         }
@@ -212,10 +240,9 @@ impl Inner {
                 Some(Reason::Conflict { with, .. } | Reason::Kind { with, .. }) => Some(with.id),
                 _ => None,
             };
+            let needed = needed_by(&before, &lost.manifest.id);
             let is_needed = |one: &&Overwritten| {
-                let mut needs = chosen.needs.iter().map(|need| &before.offers()[*need]);
-                needs.any(|need| need.manifest.id == one.id)
-                    || excluded_by.as_ref() == Some(&one.id)
+                needed.contains(&one.id) || excluded_by.as_ref() == Some(&one.id)
             };
             let mut because: Vec<&Overwritten> = overwritten.iter().filter(is_needed).collect();
             if because.is_empty() {
@@ -237,23 +264,37 @@ impl Inner {
         serving.collect()
     }
 
+    /// What a plugin that serves needs of those that do.
+    pub(super) fn needs_now(&self, id: &PluginId) -> BTreeSet<PluginId> {
+        needed_by(&self.plan_of_what_serves(), id)
+    }
+
     /// Those that serve, so that each comes before those that it needs.
     pub(super) fn in_order_of_ending(&self) -> Vec<Vec<PluginId>> {
-        let serving = self.all_serving();
-        let offers = serving.values().map(|active| running(&active.about)).collect();
-        let plan = Plan::new(offers, &[], &Policy::new(self.options.policy.host.clone()));
+        let plan = self.plan_of_what_serves();
         let id = |file: &usize| plan.offers()[*file].manifest.id.clone();
-        let mut levels: Vec<Vec<PluginId>> = plan
-            .decision()
-            .levels
-            .iter()
-            .rev()
-            .map(|level| level.iter().map(id).collect())
-            .collect();
+        let levels = plan.decision().levels.iter().rev();
+        let mut levels: Vec<Vec<PluginId>> =
+            levels.map(|level| level.iter().map(id).collect()).collect();
         // What would not be chosen today ends first.
         let rest = plan.decision().held_back.iter().map(|held| id(&held.offer)).collect();
         levels.insert(0, rest);
         levels
+    }
+
+    fn plan_of_what_serves(&self) -> Plan {
+        let serving = self.all_serving();
+        let offers = serving.values().map(|active| running(&active.about)).map(|mut offer| {
+            // That it serves is not in question here.
+            let manifest = Arc::make_mut(&mut offer.manifest);
+            manifest.host = VersionReq::STAR;
+            manifest.features.clear();
+            manifest.conflicts.clear();
+            manifest.integrates.clear();
+            offer
+        });
+        let host = self.options.policy.host.clone();
+        Plan::new(offers.collect(), &[], &Policy::new(host))
     }
 }
 
@@ -267,8 +308,18 @@ fn running(about: &Loadable) -> Offer {
     }
 }
 
-/// The contents that somebody has unloaded, which wait until their bytes change.
-pub(super) fn unloaded(known: &Known) -> impl Iterator<Item = (&PluginId, String)> {
-    let records = known.plugins.iter().filter(|(_, record)| record.ended_by_hand);
-    records.map(|(id, record)| (id, record.about.hash.to_hex().to_string()))
+/// What a plugin of a plan needs, and what that needs.
+fn needed_by(plan: &Plan, id: &PluginId) -> BTreeSet<PluginId> {
+    let of = |file: usize| &plan.offers()[file].manifest.id;
+    let needs: HashMap<&PluginId, &[usize]> =
+        plan.decision().run.iter().map(|it| (of(it.offer), it.needs.as_slice())).collect();
+    let (mut open, mut needed) = (vec![id], BTreeSet::new());
+    while let Some(id) = open.pop() {
+        for need in needs.get(id).into_iter().flat_map(|needs| needs.iter()) {
+            if needed.insert(of(*need).clone()) {
+                open.push(of(*need));
+            }
+        }
+    }
+    needed
 }

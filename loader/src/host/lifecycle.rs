@@ -1,6 +1,5 @@
 //! What a host does with its plugins: the stages put together.
 
-use std::collections::BTreeSet;
 use std::mem;
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -145,8 +144,11 @@ impl Inner {
         mut found: Vec<Verified>,
     ) -> Result<PluginStatus, LoadPluginError> {
         let mut change = Change::because(&Cause::Request);
-        if found.iter().any(|one| asks_for_others(one.manifest())) && !self.known.lock().looked {
-            change.besides.only = Some(self.look_for_others(id, &mut found));
+        if !self.known.lock().looked {
+            change.besides.only = Some([id.clone()].into());
+            if found.iter().any(|one| asks_for_others(one.manifest())) {
+                self.look_for_others(&mut found);
+            }
         }
         let was_disabled = {
             let mut known = self.known.lock();
@@ -193,15 +195,13 @@ impl Inner {
         (found, refused)
     }
 
-    /// The other files in the folders, for a host that knows none of them; what was asked
-    /// for, and nothing else but what that needs.
-    fn look_for_others(&self, id: &PluginId, found: &mut Vec<Verified>) -> BTreeSet<PluginId> {
+    /// The other files in the folders, for a host that knows none of them.
+    fn look_for_others(&self, found: &mut Vec<Verified>) {
         let mut others = discover(&self.options.folders, self.options.verify.allow_world_writable);
         others.candidates.retain(|other| found.iter().all(|one| one.path() != other.path()));
         let (others, _) = self.verify(others.candidates);
         self.learn_files(&others);
         found.extend(others);
-        self.all_serving().into_keys().chain([id.clone()]).collect()
     }
 
     pub(super) fn load_file(&self, candidate: Candidate) -> Result<PluginStatus, LoadPluginError> {
@@ -222,8 +222,7 @@ impl Inner {
             record.ended_by_hand = false;
         }
         if !self.known.lock().looked {
-            let only = self.all_serving().into_keys().chain([id.clone()]);
-            change.besides.only = Some(only.collect());
+            change.besides.only = Some([id.clone()].into());
         }
         let outcome = self.settled(&id, verified.into(), change);
         let mut known = self.known.lock();

@@ -502,7 +502,9 @@ impl Inner {
             .filter(|id| self.serving(id).is_none())
             .collect();
         for id in ids {
-            if let Some(file) = self.kept_file(&id)
+            let Some(file) = self.kept_file(&id) else { continue };
+            let kept = verify(discover_file(&file), &self.workspace, &self.options.verify);
+            if kept.is_ok_and(|kept| self.would_run(&kept))
                 && let Ok(resolved) = self.resolve_alone(file)
             {
                 // Its own refusal is known already; this one's is told in the history.

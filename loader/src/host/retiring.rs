@@ -104,7 +104,12 @@ impl Inner {
                 self.settle(Vec::new(), Change::because(&Cause::Request));
                 Err(error)
             }
-            None => Err(UnloadError::NotActive { plugin: id.to_string() }),
+            // One that needs it is in use, so nothing of it has ended.
+            None => {
+                self.wanted_to_end(&id, state, false);
+                let busy = settled.ended.into_values().find_map(Result::err);
+                Err(busy.unwrap_or(UnloadError::NotActive { plugin: id.to_string() }))
+            }
         }
     }
 

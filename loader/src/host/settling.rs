@@ -107,6 +107,8 @@ impl Inner {
             };
             let ended = self.unload(id.as_str(), state, &cause);
             if let Err(UnloadError::Busy { plugin, holders, .. }) = &ended {
+                // And so does what it needs.
+                change.besides.stays.extend(self.needs_now(&id));
                 change.besides.stays.insert(id.clone());
                 if by_hand.is_none() {
                     let generation = self.serving(&id).map_or(0, |active| active.generation);
@@ -132,7 +134,8 @@ impl Inner {
         });
         match held {
             Some(held) => Cause::Decision(held.reason.to_string()),
-            // Its file is gone.
+            // Its file is gone, whoever it is that notices.
+            None if *cause == Cause::Request => Cause::File,
             None => cause.clone(),
         }
     }
@@ -169,7 +172,7 @@ impl Inner {
                     None => new.push(resolved),
                     Some(_) => {
                         let outcome = self.take_over(resolved, change.cause, change.times);
-                        let failed = self.could_not(offer, &outcome);
+                        let failed = self.could_not(offer, &outcome, change.cause);
                         settled.looked_at.insert(id.clone(), outcome);
                         if failed {
                             return false;
@@ -227,7 +230,12 @@ impl Inner {
     }
 
     /// Whether a new version did not take over: then the one before goes on.
-    fn could_not(&self, offer: &Offer, outcome: &Result<Outcome, LoadPluginError>) -> bool {
+    fn could_not(
+        &self,
+        offer: &Offer,
+        outcome: &Result<Outcome, LoadPluginError>,
+        cause: &Cause,
+    ) -> bool {
         match outcome {
             Ok(_) => {
                 let mut known = self.known.lock();
@@ -236,7 +244,8 @@ impl Inner {
             }
             Err(LoadPluginError::Refused(refusal)) => {
                 self.not_taken(offer.path.clone(), offer.hash.clone(), refusal.clone());
-                if may_pass(refusal) {
+                // Who asks can ask again.
+                if may_pass(refusal) && *cause != Cause::Request {
                     let id = offer.manifest.id.clone();
                     self.known.lock().to_take.insert(id, offer.path.clone());
                     self.keep(Wish::Look);
@@ -352,7 +361,14 @@ impl Inner {
             known.to_end.remove(&id);
             known.failed.remove(&id);
             known.not_taken.remove(&path);
-            let before = known.files.insert(path, offer(one));
+            let new = offer(one);
+            let hash = new.hash.clone();
+            let before = known.files.insert(path, new);
+            let is_changed = before.as_ref().is_none_or(|before| before.hash != hash);
+            if let Some(record) = known.plugins.get_mut(&id).filter(|_| is_changed) {
+                // What somebody ended waited for that.
+                record.ended_by_hand = false;
+            }
             if let Some(before) = before.filter(|before| before.manifest.id != id) {
                 known.lost_a_file(&before.manifest.id);
             }

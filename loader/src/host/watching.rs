@@ -95,8 +95,15 @@ impl Inner {
             let mut known = self.known.lock();
             known.refused.retain(|refusal| refusal.path != path);
             known.not_taken.remove(path);
-            let Some(offer) = known.files.remove(path) else { return };
-            known.lost_a_file(&offer.manifest.id);
+            // What is broken is no file of a plugin any more, but it may serve from there.
+            let serves = known.plugins.iter().find(|(_, it)| it.about.path == path);
+            let id = match known.files.get(path) {
+                Some(offer) => Some(offer.manifest.id.clone()),
+                None => serves.map(|(id, _)| id.clone()),
+            };
+            let Some(id) = id else { return };
+            known.files.remove(path);
+            known.lost_a_file(&id);
         }
         self.settle(Vec::new(), Change { times, ..Change::because(&Cause::File) });
     }
@@ -104,12 +111,20 @@ impl Inner {
     fn folders_changed(&self, unfinished: &[PathBuf], times: Times) {
         {
             let mut known = self.known.lock();
-            let gone: Vec<_> = known.files.keys().filter(|path| !path.exists()).cloned().collect();
-            for path in gone {
+            let files = known.files.iter().map(|(path, it)| (path, &it.manifest.id));
+            // What is broken is no file of a plugin any more, but it may serve from there.
+            let serve = known.plugins.iter().map(|(id, it)| (&it.about.path, id));
+            let ours = |path: &Path| {
+                let folder = path.parent();
+                self.options.folders.iter().any(|ours| folder == Some(ours.as_path()))
+            };
+            let serve = serve.filter(|(path, _)| ours(path));
+            let all = files.chain(serve).filter(|(path, _)| !path.exists());
+            let gone: Vec<_> = all.map(|(path, id)| (path.clone(), id.clone())).collect();
+            for (path, id) in gone {
                 known.refused.retain(|refusal| refusal.path != path);
-                if let Some(offer) = known.files.remove(&path) {
-                    known.lost_a_file(&offer.manifest.id);
-                }
+                known.files.remove(&path);
+                known.lost_a_file(&id);
             }
         }
         for looked_at in self.rescan(&Cause::File, unfinished, times) {
