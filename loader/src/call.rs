@@ -212,7 +212,7 @@ fn run(
         }),
         RResult::RErr(fault) => {
             let kind = fault.kind;
-            let failure = Box::new(Failure::take(fault));
+            let failure = Box::new(active.troubles.scrubbed(Failure::take(fault)));
             let (plugin, command) = (plugin(), command_name());
             Err(match kind {
                 FaultKind::PANIC => CallError::Panicked { plugin, command, failure },

@@ -86,6 +86,8 @@ fn defaults_are_filled_in_and_secrets_are_found_and_never_shown() {
     assert!(report.refused.is_empty(), "{}", report.refused[0]);
     let expected = json!({ "size": 1, "mode": "safe", "password": "correct horse" });
     assert_eq!(config(&host), expected);
+    let error = host.call("a", "blab", json!(null)).unwrap_err();
+    assert!(error.to_string().contains("logged in with \"***\""), "{error}");
     drop(host);
     let logged = LOGGED.lock().unwrap().join("\n");
     assert!(logged.contains("logs in with ***"), "{logged}");
@@ -167,6 +169,7 @@ fn a_changed_configuration_takes_over_with_the_state_and_a_wrong_one_changes_not
 
     // Back to the generation before, which had the same bytes, is back to what it had.
     host.configure("a", json!({ "size": 3 })).unwrap();
+    assert!(matches!(host.configure("a", json!({ "size": 3 })).unwrap(), Outcome::Unchanged));
     host.rollback("a").unwrap();
     assert_eq!(config(&host), json!({ "size": 2, "mode": "safe" }));
     assert!(host.verdicts().quarantined().unwrap().is_empty());

@@ -22,6 +22,5 @@ pub use contract::{
 };
 pub use model::{BaseSchema, Command, Embedded, Facts, InvalidPluginId, Manifest, PluginId};
 pub use relations::{
-    Activation, Conflict, Dependency, Integration, InvalidConflict, InvalidSelector, Selector,
-    takes,
+    Conflict, Dependency, Integration, InvalidConflict, InvalidSelector, Selector, takes,
 };

@@ -166,7 +166,10 @@ impl Inner {
             state,
             wants_backtraces: self.options.backtraces,
             log_level,
-            troubles: Arc::new(Troubles::new(id.clone(), generation, allowed, wishes)),
+            troubles: Arc::new(
+                Troubles::new(id.clone(), generation, allowed, wishes)
+                    .without(configured.scrubber()),
+            ),
             id,
             about: about.clone(),
             host: self.keeper.host.clone(),

@@ -15,6 +15,12 @@ use crate::reload::Outcome;
 use crate::report::Refusal;
 use crate::verify::verify;
 
+/// A configuration that was left for the one before.
+pub(super) struct Left {
+    config: Option<Value>,
+    before: Option<Value>,
+}
+
 impl Inner {
     /// Checks a configuration and lets the plugin go on with it: a new generation of the same
     /// file, which gets the state. Where anything goes wrong, nothing changes.
@@ -34,13 +40,23 @@ impl Inner {
         outcome
     }
 
-    /// The generation that was replaced for its configuration is back, and so is that.
-    pub(super) fn configured_as_before(&self, id: &PluginId) {
+    /// The generation that was replaced for its configuration comes back, and so does that.
+    /// Gives the one that was left, and the one that is back.
+    pub(super) fn configured_as_before(&self, id: &PluginId) -> Option<Left> {
         let mut known = self.known.lock();
-        if let Some(before) = known.config_before.remove(id) {
-            known.set_config(id, before);
-        }
+        let before = known.config_before.remove(id)?;
+        let left = Left { config: known.config.get(id).cloned(), before: before.clone() };
+        known.set_config(id, before);
+        // What it is compared with next is not known here.
         known.configured.remove(id);
+        Some(left)
+    }
+
+    /// It did not come back.
+    pub(super) fn configured_again(&self, id: &PluginId, Left { config, before }: Left) {
+        let mut known = self.known.lock();
+        known.set_config(id, config);
+        known.config_before.insert(id.clone(), before);
     }
 
     fn go_on_with_it(&self, id: &PluginId) -> Result<Outcome, LoadPluginError> {

@@ -318,9 +318,7 @@ impl Inner {
         });
         // The same bytes, with another configuration.
         let same = idle.as_ref().is_some_and(|idle| idle.about.hash == current.about.hash);
-        if same {
-            self.configured_as_before(id);
-        }
+        let config = same.then(|| self.configured_as_before(id)).flatten();
         let kept = self.kept_file(id).filter(|path| hash_in(path) != Some(current.about.hash));
         let file = if same { its_copy } else { kept.or(its_copy) };
         match (&idle, file) {
@@ -339,6 +337,10 @@ impl Inner {
                 // Who asks can ask again when the calls have ended; nothing is lost then.
                 (Err(refusal), Some(idle)) if cause == Cause::Rollback && is_in_use(&refusal) => {
                     self.wait_again(id, idle.clone());
+                    // And so with the configuration that it has.
+                    if let Some(config) = config {
+                        self.configured_again(id, config);
+                    }
                     Err(RollbackError::Refused(refusal))
                 }
                 (Err(refusal), Some(idle)) => {

@@ -121,6 +121,7 @@ impl Task {
 
 fn complain(lease: &Lease<'_>, failure: Failure) {
     let active = lease.active();
+    let failure = active.troubles.scrubbed(failure);
     let how = if failure.panicked { "panicked" } else { "failed" };
     let what = format!("`service_changed` {how}: {failure}");
     if failure.panicked {
