@@ -371,7 +371,8 @@ fn foreign_text_cannot_move_the_cursor_or_speak_for_the_host() {
         assert!(!shown.contains('\u{1b}'), "{shown:?}");
         // Foreign lines are indented further than ours.
         let ours = shown.lines().filter(|line| !line.starts_with("    "));
-        assert_eq!(ours.filter(|line| line.contains("help:")).count(), 1, "{shown}");
+        let helps = ours.filter(|line| line.trim_start().starts_with("help:"));
+        assert_eq!(helps.count(), 1, "{shown}");
     }
 }
 
@@ -393,7 +394,7 @@ fn an_activation_that_fails_panics_or_hangs() {
         ("fail", "PB0601", "the database is not there"),
         ("panic", "PB0602", "activation panics on request (at "),
         ("hang", "PB0603", "within 300ms"),
-        ("dance", "PB0601", "`activate`: unknown variant `dance`"),
+        ("dance", "PB1501", "found \"dance\""),
     ] {
         let (folder, library) = folder_with_good_plugin();
         folder.write("bad.so", library);
