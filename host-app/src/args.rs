@@ -1,9 +1,11 @@
 //! The command line.
 
+mod words;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::str::FromStr;
 
+pub use self::words::{Stage, Table, Target};
 use crate::commands::arguments::Member;
 use crate::settings::Interval;
 use clap::{Args, Parser, Subcommand, ValueHint};
@@ -467,66 +469,6 @@ pub enum Quarantine {
         #[arg(long, conflicts_with = "which")]
         all: bool,
     },
-}
-
-/// `ID:TEXT`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stage {
-    pub plugin: String,
-    pub text: String,
-}
-
-impl FromStr for Stage {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once(':') {
-            Some((plugin, text)) if !plugin.is_empty() => {
-                Ok(Self { plugin: plugin.to_owned(), text: text.to_owned() })
-            }
-            _ => Err("expected a plugin's id, a colon and a text, for example 'jq:.name'"),
-        }
-    }
-}
-
-/// `NAME=PATH`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Table {
-    pub name: String,
-    pub path: String,
-}
-
-impl FromStr for Table {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once('=') {
-            Some((name, path)) if !name.is_empty() && !path.is_empty() => {
-                Ok(Self { name: name.to_owned(), path: path.to_owned() })
-            }
-            _ => Err("expected a name, `=` and a path, for example people=people.csv"),
-        }
-    }
-}
-
-/// `ID:COMMAND`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    pub plugin: String,
-    pub command: String,
-}
-
-impl FromStr for Target {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once(':') {
-            Some((plugin, command)) if !plugin.is_empty() && !command.is_empty() => {
-                Ok(Self { plugin: plugin.to_owned(), command: command.to_owned() })
-            }
-            _ => Err("expected a plugin's id, a colon and a command, for example markdown:render"),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::path::Path;
 
+pub(crate) use plugbay_config::shown::word as shown_word;
+use plugbay_config::shown::{self, moves_the_cursor};
 use plugbay_interface::abi::abi_stable::std_types::{RNone, RSome};
 use plugbay_interface::abi::{Fault, FaultKind};
 use serde::Serialize;
@@ -134,14 +136,7 @@ impl fmt::Display for Failure {
 
 /// A path as it can be shown: one line, control characters and invalid UTF-8 escaped.
 pub fn printable(path: &Path) -> String {
-    let mut shown = String::new();
-    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
-        shown.push_str(&shown_word(chunk.valid()));
-        for byte in chunk.invalid() {
-            shown.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    shown
+    shown::path(path)
 }
 
 /// A path as an argument for a shell; none where it cannot be typed.
@@ -150,30 +145,10 @@ pub(crate) fn quoted(path: &Path) -> Option<String> {
     Some(format!("'{}'", text.replace('\'', r"'\''")))
 }
 
-/// Foreign text on one line: what would move the cursor or turn the writing
-/// around is escaped.
-pub(crate) fn shown_word(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if moves_the_cursor(c) {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
-}
-
 /// Foreign text that may have several lines: those after the first are
 /// indented, so that none looks like one of ours.
 pub(crate) fn shown_text(text: &str) -> String {
     text.trim_end().split('\n').map(shown_word).collect::<Vec<_>>().join("\n    ")
-}
-
-/// Controls, and the marks that change the direction of writing.
-fn moves_the_cursor(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

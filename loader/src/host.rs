@@ -5,42 +5,39 @@ mod bring_up;
 mod configuring;
 mod deciding;
 mod errors;
+mod known;
 mod lifecycle;
 mod recording;
 mod reloading;
 mod retiring;
+mod rolling_back;
 mod settling;
 mod watching;
 mod wishing;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use log::LevelFilter;
 use parking_lot::Mutex;
-use plugbay_interface::abi::SavedState;
 use plugbay_interface::manifest::{Manifest, PluginId, Selector};
 use plugbay_interface::service::Contract;
-use plugbay_resolve::{Advice, Held, Offer};
 use semver::VersionReq;
 use serde_json::Value;
 
-use deciding::NotTaken;
 pub use errors::{LoadPluginError, StartError};
+use known::{Known, Leaving, Previous, Record};
 use settling::Change;
 
-use crate::activate::Active;
 use crate::builder::{HostBuilder, Options};
 use crate::call::{self, CallError};
 use crate::close::{PinnedLibraries, PinnedLibrary};
-use crate::configure::Configured;
 use crate::discover::discover_file;
 use crate::events::{Cause, Chronicle, Event, Events, Reloaded, Times};
 use crate::keeper::Wish;
@@ -51,7 +48,7 @@ use crate::probe::Prober;
 use crate::recorder::Recorder;
 use crate::registry::{HeldBack, RegistryError, Selector as Released};
 use crate::reload::{LookedAt, Outcome, RollbackError};
-use crate::report::{Loadable, PluginState, PluginStatus, Refusal, StartReport};
+use crate::report::{PluginState, PluginStatus, Refusal, StartReport};
 use crate::resolve::Plan;
 use crate::service::{ContractStatus, Service, ServiceError, Services, contracts_of};
 use crate::slot::Slot;
@@ -105,70 +102,6 @@ struct Keeper {
     waiting: Mutex<Option<Receiver<Wish>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     host: Weak<Inner>,
-}
-
-/// What is to be told of plugins, besides what their slots say.
-#[derive(Default)]
-struct Known {
-    plugins: BTreeMap<PluginId, Record>,
-    disabled: BTreeSet<PluginId>,
-    /// What was enabled by hand, in which versions.
-    enabled: BTreeMap<PluginId, VersionReq>,
-    /// Contents that took a host down too often, by hash.
-    held: BTreeMap<String, Held>,
-    /// Contents that a host went down with; they are tried alone.
-    suspects: BTreeSet<String>,
-    refused: Vec<Arc<Refusal>>,
-    /// The good files in the folders.
-    files: BTreeMap<PathBuf, Offer>,
-    /// Files that are there and are not taken: what served before them goes on.
-    not_taken: BTreeMap<PathBuf, NotTaken>,
-    /// Plugins that were tried and did not come up, and why.
-    failed: BTreeMap<PluginId, String>,
-    /// Plugins whose last file was removed.
-    gone: BTreeSet<PluginId>,
-    /// Plugins that shall end, and were in use.
-    to_end: BTreeSet<PluginId>,
-    /// What plugins are given, as it was written.
-    config: BTreeMap<PluginId, Value>,
-    /// The same, before the last change of it.
-    config_before: BTreeMap<PluginId, Option<Value>>,
-    /// What those that serve were given, or did at last.
-    configured: BTreeMap<PluginId, Configured>,
-    /// What the last decision advises.
-    advice: Vec<Advice>,
-    /// Whether the folders were looked at as a whole.
-    looked: bool,
-    /// Files that could not take over because the plugin was in use.
-    to_take: BTreeMap<PluginId, PathBuf>,
-}
-
-struct Record {
-    about: Arc<Loadable>,
-    state: PluginState,
-    /// Whether somebody has ended it, and its file is to wait until it changes.
-    ended_by_hand: bool,
-    generation: u64,
-    saved: Option<SavedState>,
-    /// The generation that was replaced last, as long as it may come back.
-    previous: Option<Previous>,
-    /// Generations that shall end and are still in use.
-    leaving: Vec<Leaving>,
-}
-
-struct Previous {
-    active: Arc<Active>,
-    /// None: as long as it is the one before.
-    until: Option<Instant>,
-}
-
-struct Leaving {
-    active: Arc<Active>,
-    since: Instant,
-    /// Whether it was told that it cannot end.
-    told: bool,
-    /// Whether nothing has its state: it served when the host was stopped.
-    saves: bool,
 }
 
 impl Host {
@@ -575,27 +508,6 @@ impl Inner {
         let known = self.known.lock();
         let active = known.plugins.values().filter(|it| it.state == PluginState::Active);
         active.map(|record| record.about.manifest.clone()).collect()
-    }
-}
-
-impl Known {
-    fn set_config(&mut self, id: &PluginId, config: Option<Value>) {
-        match config {
-            Some(config) => drop(self.config.insert(id.clone(), config)),
-            None => drop(self.config.remove(id)),
-        }
-    }
-
-    /// A file is not that plugin any more. Where it was its last one, the plugin is gone;
-    /// one that comes is a new one, whatever was done with this.
-    fn lost_a_file(&mut self, id: &PluginId) {
-        if self.files.values().all(|offer| offer.manifest.id != *id) {
-            self.gone.insert(id.clone());
-            self.failed.remove(id);
-            if let Some(record) = self.plugins.get_mut(id) {
-                record.ended_by_hand = false;
-            }
-        }
     }
 }
 

@@ -6,12 +6,13 @@
 //! series has a process of its own, because what is mapped already makes the
 //! next mapping slower. The last line is one JSON object.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Instant;
 
 use plugbay_loader::{Host, Probe};
+use plugbay_tests::measure::{in_child, median};
 use plugbay_tests::{released, shipped, with_embedded};
 use serde_json::json;
 
@@ -53,7 +54,15 @@ fn bench() {
     let many = folder("many", MANY);
 
     let new_cache = || tempfile::tempdir_in(scratch.path()).unwrap();
-    let in_child = |what: &str, folder: &Path, cache: &Path| in_child(what, folder, cache, &worker);
+    let in_child = |what: &str, folder: &Path, cache: &Path| {
+        in_child(&[
+            OsStr::new("measure"),
+            what.as_ref(),
+            folder.as_ref(),
+            cache.as_ref(),
+            worker.as_ref(),
+        ])
+    };
     let cold = |what: &str, folder: &Path| in_child(what, folder, new_cache().path());
     let warm_cache = scratch.path().join("warm");
     in_child("single-probed", &some, &warm_cache);
@@ -177,19 +186,4 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
-}
-
-fn in_child(what: &str, folder: &Path, cache: &Path, worker: &Path) -> f64 {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["measure", what])
-        .args([folder, cache, worker])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().parse().unwrap()
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
 }

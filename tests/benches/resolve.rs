@@ -5,10 +5,10 @@
 //! mapping slower. The last line is one JSON object.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::ffi::OsStr;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -16,6 +16,7 @@ use std::time::Instant;
 use plugbay_loader::manifest::source::{CrateDefaults, Source};
 use plugbay_loader::{Host, Offer, Policy, Probe, Profile};
 use plugbay_resolve::decide;
+use plugbay_tests::measure::{in_child, median};
 use plugbay_tests::{piece_of, released, shipped};
 use serde_json::json;
 
@@ -157,7 +158,10 @@ fn bench() {
             .unwrap();
     }
     let cache = scratch.path().join("cache");
-    let in_child = |what: &str| in_child(what, &folder, &cache, &worker);
+    let in_child = |what: &str| {
+        let measure = OsStr::new("measure");
+        in_child(&[measure, what.as_ref(), folder.as_ref(), cache.as_ref(), worker.as_ref()])
+    };
     in_child("start");
     let mut series: [Vec<f64>; 3] = Default::default();
     for _ in 0..5 {
@@ -232,19 +236,4 @@ fn timed(work: impl FnOnce()) -> f64 {
     let begin = Instant::now();
     work();
     begin.elapsed().as_secs_f64() * 1e3
-}
-
-fn in_child(what: &str, folder: &Path, cache: &Path, worker: &Path) -> f64 {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["measure", what])
-        .args([folder, cache, worker])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().parse().unwrap()
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
 }

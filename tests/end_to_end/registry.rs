@@ -1,12 +1,10 @@
 //! What a host knows of its plugins when it is started again.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use plugbay_loader::interface::serde_json::json;
 use plugbay_loader::registry::{
@@ -17,9 +15,7 @@ use plugbay_loader::{
     Active, Explain, Happening, Host, HostBuilder, KindRule, Notice, PluginState, Probe,
     StartReport, WatchOptions,
 };
-use plugbay_tests::{
-    Folder, broken_piece, build, piece, piece_of, shipped, until, with_embedded, worker,
-};
+use plugbay_tests::{Folder, broken_piece, build, piece, until, with_embedded, worker};
 
 const TRACKER: &str = "kinds = [\"tracker\"]\n";
 
@@ -490,50 +486,4 @@ fn what_a_watched_folder_does_is_recorded_while_it_happens() {
     fs::remove_file(folder.plugins().join("a.so")).unwrap();
     until(|| recorded(&*registry) == ["a 1.0.0 gone"]);
     assert_eq!(told(&*registry, "a"), ["loaded", "unloaded"]);
-}
-
-/// What it costs to record a thousand plugins: of a start of a host with and without.
-#[test]
-#[ignore = "measures; takes minutes"]
-fn a_thousand_plugins_are_recorded_in_little_time() {
-    let folder = Folder::new();
-    let library = fs::read(shipped("plugbay-fixture-piece")).unwrap();
-    for number in 0..1000 {
-        let content = piece_of(&library, &format!("p{number:03}"), "1.0.0", "");
-        folder.write(&format!("p{number:03}.so"), content);
-    }
-    let time = |registry: Option<Arc<dyn Registry>>| {
-        let mut builder = folder.host().probe(Probe::Never);
-        if let Some(registry) = registry {
-            builder = builder.registry(registry);
-        }
-        let begin = Instant::now();
-        let host = builder.build().unwrap();
-        let report = host.start().unwrap();
-        let took = begin.elapsed();
-        assert_eq!(report.active.len(), 1000);
-        let begin = Instant::now();
-        host.stop();
-        (took, begin.elapsed())
-    };
-    time(None);
-    let mut all: BTreeMap<&str, Vec<(Duration, Duration)>> = BTreeMap::new();
-    for _ in 0..5 {
-        all.entry("without").or_default().push(time(None));
-        let fresh = folder.beside("fresh.db");
-        let registry = opened(&fresh).registry;
-        all.entry("sqlite, new").or_default().push(time(Some(Arc::new(registry))));
-        let registry = opened(&fresh).registry;
-        all.entry("sqlite, known").or_default().push(time(Some(Arc::new(registry))));
-        for name in ["fresh.db", "fresh.db-wal", "fresh.db-shm"] {
-            let _ = fs::remove_file(folder.beside(name));
-        }
-    }
-    // The fastest of each: what else the machine does only adds to it.
-    let fastest = |which: &str| all[which].iter().min().copied().unwrap();
-    for name in all.keys() {
-        println!("{name}: start {:?}, stop {:?}", fastest(name).0, fastest(name).1);
-    }
-    let (without, with) = (fastest("without").0, fastest("sqlite, new").0);
-    assert!(with < without.mul_f64(1.1), "{with:?} for {without:?}");
 }

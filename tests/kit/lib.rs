@@ -5,6 +5,7 @@
 
 mod author;
 mod build;
+pub mod measure;
 pub mod mine;
 mod piece;
 mod rewrite;

@@ -40,6 +40,6 @@ pub mod document;
 mod key_path;
 mod nearest;
 pub mod schema;
-mod shown;
+pub mod shown;
 
 pub use key_path::{KeyPath, Step};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// Foreign text on one line: what would move the cursor or turn the writing around
 /// is escaped.
-pub(crate) fn word(text: &str) -> String {
+pub fn word(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         if moves_the_cursor(c) {
@@ -28,7 +28,7 @@ pub(crate) fn short(text: &str, most: usize) -> String {
 }
 
 /// A path on one line, with invalid UTF-8 escaped.
-pub(crate) fn path(path: &Path) -> String {
+pub fn path(path: &Path) -> String {
     let mut shown = String::new();
     for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
         shown.push_str(&word(chunk.valid()));
@@ -40,7 +40,7 @@ pub(crate) fn path(path: &Path) -> String {
 }
 
 /// Controls, and the marks that change the direction of writing.
-pub(crate) fn moves_the_cursor(c: char) -> bool {
+pub fn moves_the_cursor(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,15 +1,12 @@
-//! How long it takes. `cargo test --release -p plugbay-config --test speed -- --ignored
-//! --nocapture` prints it.
-#![allow(missing_docs)]
+//! How long a thousand small schemas take:
+//! `cargo run --release -p plugbay-config --example measure`.
 
 use std::time::Instant;
 
 use plugbay_config::schema::{Declared, Owner, Schemas, SecretSource};
 use serde_json::json;
 
-#[test]
-#[ignore = "measures, in a release build"]
-fn a_thousand_small_schemas_take_no_time_that_anybody_notices() {
+fn main() {
     let plain = json!({
         "type": "object",
         "properties": {

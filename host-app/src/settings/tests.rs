@@ -1,0 +1,141 @@
+use serde_json::json;
+
+use super::*;
+
+struct Setting {
+    folder: tempfile::TempDir,
+    common: Common,
+    environment: Environment,
+}
+
+impl Setting {
+    fn new(file: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("host.toml");
+        std::fs::write(&path, file).unwrap();
+        let environment = Environment {
+            plugin_path: None,
+            default_folder: Some("/default".into()),
+            default_file: Some(path),
+            watch: WatchEnvironment::default(),
+        };
+        Self { folder, common: Common::default(), environment }
+    }
+
+    fn read(self) -> Result<(Settings, tempfile::TempDir), Failure> {
+        Ok((Settings::with(&self.common, self.environment)?, self.folder))
+    }
+}
+
+fn paths(texts: &[&str]) -> Vec<PathBuf> {
+    texts.iter().map(PathBuf::from).collect()
+}
+
+#[test]
+fn flag_beats_environment_beats_file_beats_default() {
+    let file = "plugins = ['/file', 'near']";
+    let mut setting = Setting::new(file);
+    setting.common.plugins = paths(&["/flag"]);
+    setting.environment.plugin_path = Some("/environment".into());
+    let (settings, _folder) = setting.read().unwrap();
+    assert_eq!((settings.folders, settings.folders_from), (paths(&["/flag"]), Source::Flag));
+
+    let mut setting = Setting::new(file);
+    setting.environment.plugin_path = Some("/one::/two".into());
+    let (settings, _folder) = setting.read().unwrap();
+    assert_eq!(settings.folders, paths(&["/one", "/two"]));
+
+    let (settings, folder) = Setting::new(file).read().unwrap();
+    assert_eq!(settings.folders, [PathBuf::from("/file"), folder.path().join("near")]);
+
+    let mut setting = Setting::new("");
+    setting.environment.plugin_path = Some("".into());
+    let (settings, _folder) = setting.read().unwrap();
+    assert_eq!(settings.folders, paths(&["/default"]));
+    assert_eq!(settings.folders_from, Source::Default);
+}
+
+#[test]
+fn the_flag_beats_the_file_for_the_socket() {
+    let (settings, folder) = Setting::new("socket = 'here.sock'").read().unwrap();
+    assert_eq!(settings.socket.path(), folder.path().join("here.sock"));
+    let mut setting = Setting::new("socket = 'here.sock'");
+    setting.common.socket = Some("/there.sock".into());
+    let (settings, _folder) = setting.read().unwrap();
+    assert_eq!(settings.socket.path(), Path::new("/there.sock"));
+}
+
+#[test]
+fn the_flag_beats_the_file_for_the_name() {
+    let name = |setting: Setting| setting.read().unwrap().0.name;
+    assert_eq!(name(Setting::new("")), "host-app");
+    assert_eq!(name(Setting::new("name = 'staging'")), "staging");
+    let mut setting = Setting::new("name = 'staging'");
+    setting.common.name = Some("flag".into());
+    assert_eq!(name(setting), "flag");
+}
+
+#[test]
+fn it_is_the_same_in_three_syntaxes() {
+    let toml = "plugins = ['near']\n[precedence]\nk = ['a']\n[config.kv]\nlimit = 3\n";
+    let yaml = "plugins: [near]\nprecedence: {k: [a]}\nconfig:\n  kv:\n    limit: 3\n";
+    let json =
+        r#"{"plugins": ["near"], "precedence": {"k": ["a"]}, "config": {"kv": {"limit": 3}}}"#;
+    for (name, text) in [("host.toml", toml), ("host.yaml", yaml), ("host.json", json)] {
+        let mut setting = Setting::new("");
+        let path = setting.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        setting.environment.default_file = Some(path);
+        let (settings, folder) = setting.read().unwrap();
+        assert_eq!(settings.folders, [folder.path().join("near")], "{name}");
+        assert_eq!(settings.config["kv"], json!({ "limit": 3 }), "{name}");
+        assert_eq!(settings.policy().precedence["k"].len(), 1, "{name}");
+    }
+}
+
+#[test]
+fn a_plugins_configuration_becomes_json() {
+    let text = "[config.kv]\nlimit = 3\nsince = 2026-01-02\nratio = 0.5\nlist = [true, 'a']\n";
+    let (settings, _folder) = Setting::new(text).read().unwrap();
+    let config = settings.config.get("kv").unwrap();
+    let expected = json!({ "limit": 3, "since": "2026-01-02", "ratio": 0.5, "list": [true, "a"] });
+    assert_eq!(*config, expected);
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_line() {
+    let failure = |text: &str| Setting::new(text).read().unwrap_err();
+    for (text, words) in [
+        ("plugins = []\nplugin = ['x']", &["line 2", "there is no key `plugin`", "`plugins`"][..]),
+        ("disabled = ['Bad Id']", &["line 1", "no plugin id"]),
+        ("[config.'../x']", &["line 1", "no plugin id"]),
+        ("probe = 'sometimes'", &["line 1", "`if-possible`"]),
+        ("drain_limit_seconds = -1", &["line 1", "seconds"]),
+        ("drain_limit_seconds = nan", &["line 1", "seconds"]),
+        ("[watch]\npoll = 3", &["line 2", "there is no key `poll`"]),
+        ("[watch]\npoll_seconds = 0", &["line 2", "no interval"]),
+        ("[reload]\nmax_generations = 0", &["line 2", "1 at least"]),
+        ("[reload]\npause_seconds = -1", &["line 2", "seconds"]),
+        ("[reload]\nmax_generation = 1", &["line 2", "`max_generations`"]),
+        ("[config.a]\nx = inf", &["line 2", "config.a.x", "inf"]),
+        ("[kinds]\nk = 'lots'", &["line 2", "a rule is \"single\""]),
+        ("profile = 'ml2'", &["line 1", "machine-learning"]),
+    ] {
+        let failure = failure(text);
+        assert_eq!(failure.code, "PB1003");
+        for word in words {
+            assert!(failure.message.contains(word), "{word}: {}", failure.message);
+        }
+    }
+}
+
+#[test]
+fn a_missing_file_is_an_error_only_when_it_was_named() {
+    let mut setting = Setting::new("");
+    setting.environment.default_file = Some("/nowhere/host.toml".into());
+    assert!(setting.read().unwrap().0.file.is_none());
+    let mut setting = Setting::new("");
+    setting.common.config = Some("/nowhere/host.toml".into());
+    let failure = setting.read().unwrap_err();
+    assert_eq!((failure.code.as_str(), failure.exit), ("PB1002", Exit::NotFound));
+}

@@ -1,0 +1,102 @@
+//! What a host knows of plugins.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use plugbay_interface::abi::SavedState;
+use plugbay_interface::manifest::PluginId;
+use plugbay_resolve::{Advice, Held, Offer};
+use semver::VersionReq;
+use serde_json::Value;
+
+use super::deciding::NotTaken;
+use crate::activate::Active;
+use crate::configure::Configured;
+use crate::report::{Loadable, PluginState, Refusal};
+
+/// What is to be told of plugins, besides what their slots say.
+#[derive(Default)]
+pub(super) struct Known {
+    pub(super) plugins: BTreeMap<PluginId, Record>,
+    pub(super) disabled: BTreeSet<PluginId>,
+    /// What was enabled by hand, in which versions.
+    pub(super) enabled: BTreeMap<PluginId, VersionReq>,
+    /// Contents that took a host down too often, by hash.
+    pub(super) held: BTreeMap<String, Held>,
+    /// Contents that a host went down with; they are tried alone.
+    pub(super) suspects: BTreeSet<String>,
+    pub(super) refused: Vec<Arc<Refusal>>,
+    /// The good files in the folders.
+    pub(super) files: BTreeMap<PathBuf, Offer>,
+    /// Files that are there and are not taken: what served before them goes on.
+    pub(super) not_taken: BTreeMap<PathBuf, NotTaken>,
+    /// Plugins that were tried and did not come up, and why.
+    pub(super) failed: BTreeMap<PluginId, String>,
+    /// Plugins whose last file was removed.
+    pub(super) gone: BTreeSet<PluginId>,
+    /// Plugins that shall end, and were in use.
+    pub(super) to_end: BTreeSet<PluginId>,
+    /// What plugins are given, as it was written.
+    pub(super) config: BTreeMap<PluginId, Value>,
+    /// The same, before the last change of it.
+    pub(super) config_before: BTreeMap<PluginId, Option<Value>>,
+    /// What those that serve were given, or did at last.
+    pub(super) configured: BTreeMap<PluginId, Configured>,
+    /// What the last decision advises.
+    pub(super) advice: Vec<Advice>,
+    /// Whether the folders were looked at as a whole.
+    pub(super) looked: bool,
+    /// Files that could not take over because the plugin was in use.
+    pub(super) to_take: BTreeMap<PluginId, PathBuf>,
+}
+
+pub(super) struct Record {
+    pub(super) about: Arc<Loadable>,
+    pub(super) state: PluginState,
+    /// Whether somebody has ended it, and its file is to wait until it changes.
+    pub(super) ended_by_hand: bool,
+    pub(super) generation: u64,
+    pub(super) saved: Option<SavedState>,
+    /// The generation that was replaced last, as long as it may come back.
+    pub(super) previous: Option<Previous>,
+    /// Generations that shall end and are still in use.
+    pub(super) leaving: Vec<Leaving>,
+}
+
+pub(super) struct Previous {
+    pub(super) active: Arc<Active>,
+    /// None: as long as it is the one before.
+    pub(super) until: Option<Instant>,
+}
+
+pub(super) struct Leaving {
+    pub(super) active: Arc<Active>,
+    pub(super) since: Instant,
+    /// Whether it was told that it cannot end.
+    pub(super) told: bool,
+    /// Whether nothing has its state: it served when the host was stopped.
+    pub(super) saves: bool,
+}
+
+impl Known {
+    pub(super) fn set_config(&mut self, id: &PluginId, config: Option<Value>) {
+        match config {
+            Some(config) => drop(self.config.insert(id.clone(), config)),
+            None => drop(self.config.remove(id)),
+        }
+    }
+
+    /// A file is not that plugin any more. Where it was its last one, the plugin is gone;
+    /// one that comes is a new one, whatever was done with this.
+    pub(super) fn lost_a_file(&mut self, id: &PluginId) {
+        if self.files.values().all(|offer| offer.manifest.id != *id) {
+            self.gone.insert(id.clone());
+            self.failed.remove(id);
+            if let Some(record) = self.plugins.get_mut(id) {
+                record.ended_by_hand = false;
+            }
+        }
+    }
+}
