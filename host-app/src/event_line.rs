@@ -150,6 +150,7 @@ fn why(what: &str, cause: &Cause) -> String {
     match cause {
         Cause::Start => format!("{what} at the start"),
         Cause::Request => format!("{what} on request"),
+        Cause::Demand => format!("{what} on demand"),
         Cause::Trouble(trouble) => format!("{what} in trouble ({trouble})"),
         Cause::Decision(why) => format!("{what}, as it {why}"),
         // A file is what it mostly is; a rollback is said with the word.

@@ -151,6 +151,11 @@ impl Explain for CallError {
             }
             Self::NotActive { plugin, state } => match state {
                 PluginState::Disabled => format!("let it serve again: host-app enable {plugin}"),
+                PluginState::OnDemand => format!(
+                    "it cannot be loaded while the host waits for the caller to activate, save or \
+                     end: let that plugin depend on it ([dependencies] {plugin} = \"*\" in its \
+                     plugin.toml), so that it is loaded before"
+                ),
                 _ => format!("let it serve again: host-app load {plugin}"),
             },
             Self::NoVersion { wanted, .. } => {

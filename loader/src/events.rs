@@ -192,6 +192,8 @@ pub enum Cause {
     Rollback,
     /// The new generation was in trouble.
     Trouble(String),
+    /// It is loaded on demand, and somebody called it.
+    Demand,
     /// Something else changed, and it was decided anew what runs; why it is out.
     Decision(String),
 }

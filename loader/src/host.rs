@@ -4,6 +4,7 @@ mod attempts;
 mod bring_up;
 mod configuring;
 mod deciding;
+mod demand;
 mod errors;
 mod known;
 mod lifecycle;
@@ -38,7 +39,7 @@ use crate::call::{self, CallError};
 use crate::close::{PinnedLibraries, PinnedLibrary};
 use crate::discover::discover_file;
 use crate::events::{Cause, Chronicle, Event, Events, Reloaded, Times};
-use crate::keeper::Wish;
+use crate::keeper::{Asked, Wish};
 use crate::persist::{Persisted, SaveError};
 use crate::platform;
 use crate::plugin::PluginHandle;
@@ -90,6 +91,7 @@ pub(crate) struct Inner {
     recorder: Option<Recorder>,
     tell: Tell,
     keeper: Keeper,
+    asked: Asked,
     watcher: Mutex<Option<Watcher>>,
 }
 
@@ -141,6 +143,7 @@ impl Host {
             chronicle,
             recorder,
             tell: Tell::default(),
+            asked: Asked::new(wishes.clone()),
             keeper: Keeper {
                 wishes,
                 waiting: Mutex::new(Some(waiting)),
@@ -529,11 +532,12 @@ impl Inner {
         found.map(|(seat, slot)| (seat.clone(), slot.clone()))
     }
 
-    /// What the plugins that serve say of themselves.
+    /// What the plugins that serve, or will when they are called, say of themselves.
     pub(crate) fn manifests(&self) -> Vec<Manifest> {
         let known = self.known.lock();
-        let active = known.plugins.values().filter(|it| it.state == PluginState::Active);
-        active.map(|record| record.about.manifest.clone()).collect()
+        let is_there = |state| matches!(state, PluginState::Active | PluginState::OnDemand);
+        let there = known.plugins.values().filter(|it| is_there(it.state));
+        there.map(|record| record.about.manifest.clone()).collect()
     }
 }
 

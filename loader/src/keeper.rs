@@ -2,12 +2,14 @@
 //! an earlier generation when one is in trouble, and ends what was still in use
 //! when it should have ended. It is started when there is something to keep, and ends with the host.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, at, never, select};
+use crossbeam_channel::{Receiver, Sender, at, never, select};
+use parking_lot::Mutex;
 
 use crate::host::Inner;
 use crate::seat::Seat;
@@ -27,8 +29,48 @@ pub(crate) enum Wish {
     Watch(Receiver<Change>),
     /// A file changed.
     Take(Change),
+    /// Load what calls wait for.
+    Wake,
     /// The host ends.
     End,
+}
+
+/// The plugins that calls wait for, until the keeper takes them: all that are waited for
+/// then are loaded together.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    seats: Arc<Mutex<BTreeSet<Seat>>>,
+    wishes: Sender<Wish>,
+}
+
+/// How a call asks for a plugin that is loaded on demand.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    asked: Asked,
+    seat: Seat,
+}
+
+impl Asked {
+    pub(crate) fn new(wishes: Sender<Wish>) -> Self {
+        Self { seats: Arc::default(), wishes }
+    }
+
+    pub(crate) fn of(&self, seat: Seat) -> Ask {
+        Ask { asked: self.clone(), seat }
+    }
+
+    pub(crate) fn take(&self) -> BTreeSet<Seat> {
+        std::mem::take(&mut self.seats.lock())
+    }
+}
+
+impl Ask {
+    /// From any thread; does not block.
+    pub(crate) fn for_it(&self) {
+        self.asked.seats.lock().insert(self.seat.clone());
+        // Nobody to ask: the host has ended, which closes the slot.
+        let _ = self.asked.wishes.send(Wish::Wake);
+    }
 }
 
 /// Starts the thread. It holds nothing of the host while it waits.
@@ -79,6 +121,7 @@ fn fulfil(host: &Inner, wish: Wish) -> Option<Instant> {
             host.roll_back_in_trouble(&plugin, generation, reason);
         }
         Wish::Take(change) => host.changed(change),
+        Wish::Wake => host.wake_those_asked_for(),
         Wish::Look | Wish::Watch(_) | Wish::End => {}
     }
     host.sweep()

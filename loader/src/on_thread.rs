@@ -1,5 +1,7 @@
 //! A plugin's code on a thread of its own, which may not come back.
 
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,6 +11,38 @@ use plugbay_interface::manifest::PluginId;
 
 use crate::activate::ActivateError;
 use crate::footprint::Footprint;
+
+thread_local! {
+    /// How often a host is being changed on this thread, or waits for it meanwhile.
+    static CHANGING: Cell<u32> = const { Cell::new(0) };
+}
+
+/// While this is held, nothing that only a change of the host could bring may be waited
+/// for on this thread.
+#[derive(Debug)]
+pub(crate) struct Changing {
+    _on_this_thread: PhantomData<*const ()>,
+}
+
+impl Changing {
+    pub(crate) fn begins() -> Self {
+        CHANGING.with(|count| count.set(count.get() + 1));
+        Self { _on_this_thread: PhantomData }
+    }
+}
+
+impl Drop for Changing {
+    fn drop(&mut self) {
+        CHANGING.with(|count| count.set(count.get() - 1));
+    }
+}
+
+/// Whether a host is being changed that waits for this thread, so that this thread must
+/// not wait for another change.
+pub(crate) fn waits_for_a_host() -> bool {
+    // At the end of a thread it is not known any more, and nobody waits for its calls.
+    CHANGING.try_with(|count| count.get() > 0).unwrap_or(false)
+}
 
 /// How long somebody waits for such a thread. What happens on it may bring the
 /// end forward.
@@ -103,6 +137,7 @@ pub(crate) fn on_thread<T: Send + 'static>(
         drop(there);
         // Dropped when the result is there, or will never be.
         let _done = done;
+        let _changing = Changing::begins();
         let outcome = work();
         *place.lock() = Some(outcome);
     });

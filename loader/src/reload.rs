@@ -20,6 +20,8 @@ pub enum Outcome {
     Unchanged,
     /// It serves now, and nothing of this plugin did before.
     Loaded(Box<PluginStatus>),
+    /// It is ready, and will be loaded when it is called for the first time.
+    OnDemand(Box<PluginStatus>),
     /// It took over.
     Reloaded(Box<Reloaded>),
 }

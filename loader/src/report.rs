@@ -45,6 +45,8 @@ impl Loadable {
 pub struct StartReport {
     /// The plugins that serve, by id.
     pub active: Vec<PluginStatus>,
+    /// Those that are ready, and are loaded when they are called for the first time.
+    pub on_demand: Vec<PluginStatus>,
     /// The files and folders that do not, and why.
     pub refused: Vec<Arc<Refusal>>,
     /// What else should be known.
@@ -205,6 +207,8 @@ pub enum PluginState {
     Unloaded,
     /// It was disabled by hand.
     Disabled,
+    /// It is loaded when it is called for the first time.
+    OnDemand,
 }
 
 impl fmt::Display for PluginState {
@@ -214,6 +218,7 @@ impl fmt::Display for PluginState {
             Self::Retiring => "being unloaded",
             Self::Unloaded => "unloaded",
             Self::Disabled => "disabled",
+            Self::OnDemand => "on demand",
         })
     }
 }

@@ -21,7 +21,9 @@ use semver::Version;
 
 use crate::activate::Active;
 use crate::counted::Place;
+use crate::keeper::Ask;
 use crate::offers::Wants;
+use crate::on_thread::waits_for_a_host;
 use crate::platform;
 use crate::records::{self, Entry, Holder};
 use crate::sync::Ordering;
@@ -45,6 +47,15 @@ struct Gate {
     waited: u64,
     /// Of futures that wait for the door.
     wakers: Vec<Waker>,
+    /// What is loaded when the first call comes.
+    sleeper: Option<Sleeper>,
+}
+
+/// What serves when it is first asked for, and whom a call asks to load it.
+#[derive(Debug)]
+pub(crate) struct Sleeper {
+    pub(crate) version: Version,
+    pub(crate) ask: Ask,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +65,10 @@ enum Door {
     Shut,
     /// Calls are turned away.
     Closed,
+    /// Nothing is loaded yet: the first call asks for that, and waits.
+    Asleep,
+    /// It was asked for; calls wait.
+    Waking,
 }
 
 /// Proof that a generation stays as it is while this is held, on the thread
@@ -87,6 +102,7 @@ impl Slot {
                 waiting: 0,
                 waited: 0,
                 wakers: Vec::new(),
+                sleeper: None,
             }),
             opened: Condvar::new(),
             wants: Wants::default(),
@@ -136,11 +152,15 @@ impl Slot {
     fn enter_slowly(&self) -> Option<Lease<'_>> {
         let mut gate = self.gate.lock();
         loop {
-            if gate.door == Door::Closed {
-                return None;
+            match gate.door {
+                Door::Closed => return None,
+                Door::Asleep | Door::Waking if waits_for_a_host() => return None,
+                Door::Asleep => gate.ask_for_it(),
+                Door::Waking | Door::Open | Door::Shut => {}
             }
-            let kept = gate.serving.as_ref()?;
-            if let Some(entry) = mark_under(kept, gate.door) {
+            if let Some(kept) = &gate.serving
+                && let Some(entry) = mark_under(kept, gate.door)
+            {
                 // SAFETY: marked before the gate is unlocked, and kept in memory by
                 // whoever is to end it, as above.
                 let active = unsafe { &*Arc::as_ptr(kept) };
@@ -178,7 +198,11 @@ impl Slot {
             Door::Closed => Poll::Ready(None),
             // Whoever ends it changes the place first, which takes the gate's lock.
             Door::Open => Poll::Ready(gate.serving.clone().map(counted)),
-            Door::Shut => {
+            Door::Asleep | Door::Waking if waits_for_a_host() => Poll::Ready(None),
+            Door::Shut | Door::Asleep | Door::Waking => {
+                if gate.door == Door::Asleep {
+                    gate.ask_for_it();
+                }
                 if !gate.wakers.iter().any(|other| other.will_wake(waker)) {
                     gate.wakers.push(waker.clone());
                     gate.waited += 1;
@@ -193,10 +217,24 @@ impl Slot {
         self.gate.lock().serving.clone()
     }
 
-    /// The version that serves, or will again.
+    /// The version that serves, will again, or will when it is asked for.
     pub(crate) fn version(&self) -> Option<Version> {
-        let serving = self.serving();
-        serving.map(|active| active.about.manifest.version.clone())
+        let gate = self.gate.lock();
+        match (&gate.serving, &gate.sleeper) {
+            (Some(active), _) => Some(active.about.manifest.version.clone()),
+            (None, sleeper) => sleeper.as_ref().map(|sleeper| sleeper.version.clone()),
+        }
+    }
+
+    /// From now on the first call asks for what is to serve, where nothing serves.
+    pub(crate) fn put_to_sleep(&self, sleeper: Sleeper) {
+        let mut gate = self.gate.lock();
+        if gate.serving.is_none() {
+            gate.sleeper = Some(sleeper);
+            if gate.door != Door::Waking {
+                gate.door = Door::Asleep;
+            }
+        }
     }
 
     /// Lets a generation serve from now on, and calls that wait go on with it.
@@ -205,6 +243,7 @@ impl Slot {
         let mut gate = self.gate.lock();
         self.place.store(Arc::as_ptr(&active).cast_mut(), Ordering::SeqCst);
         gate.door = Door::Open;
+        gate.sleeper = None;
         let before = gate.serving.replace(active);
         self.wake(gate);
         before
@@ -239,6 +278,7 @@ impl Slot {
         let mut gate = self.gate.lock();
         self.place.store(ptr::null_mut(), Ordering::SeqCst);
         gate.door = Door::Closed;
+        gate.sleeper = None;
         let before = gate.serving.take();
         self.wake(gate);
         before
@@ -261,6 +301,16 @@ impl Slot {
     /// How many calls have waited since the last [`shut`](Self::shut).
     pub(crate) fn waited(&self) -> u64 {
         self.gate.lock().waited
+    }
+}
+
+impl Gate {
+    /// Once, however many calls come.
+    fn ask_for_it(&mut self) {
+        if let Some(sleeper) = &self.sleeper {
+            self.door = Door::Waking;
+            sleeper.ask.for_it();
+        }
     }
 }
 

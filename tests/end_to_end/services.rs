@@ -2,17 +2,17 @@
 
 use std::fs;
 use std::future::Future;
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::mpsc;
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use plugbay_fixture_contract::Speaker;
 use plugbay_loader::{Explain, Held, Host, HostBuilder, Pin, Service, full_message};
 use plugbay_tests::{
-    Folder, build, mapped_below, reloaded, until, while_calling, with_embedded, with_section,
+    Folder, block_on, build, mapped_below, reloaded, until, while_calling, with_embedded,
+    with_section,
 };
 use serde_json::{Value, json};
 
@@ -458,24 +458,6 @@ fn who_awaits_a_handover_is_woken_at_its_end() {
     });
     bed.host.unload(ID).unwrap();
     assert_eq!(block_on(bed.speaker.hold_async()).unwrap_err().code(), "PB0702");
-}
-
-/// On this thread, which sleeps until it is woken.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    struct Unpark(thread::Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(outcome) => return outcome,
-            Poll::Pending => thread::park(),
-        }
-    }
 }
 
 /// It may be woken until the other plugin has dropped it.

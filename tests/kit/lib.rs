@@ -4,6 +4,7 @@
 //! Everything panics when it does not work: it is for tests.
 
 mod author;
+mod block_on;
 mod build;
 pub mod measure;
 pub mod mine;
@@ -15,6 +16,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 pub use author::{AuthorCrate, blocks, check_mine, readme};
+pub use block_on::block_on;
 pub use build::{
     Variant, build, build_with_nightly, built, compare, compare_sandboxes, released, root, shipped,
     worker,

@@ -69,6 +69,12 @@ fn told_of(
             });
             Ok(said(format!("{id} {version} loaded (generation {generation})"), None, json))
         }
+        Ok(Outcome::OnDemand(status)) => {
+            let version = &status.manifest.version;
+            let json = json!({ "outcome": "on_demand", "plugin": id, "version": version });
+            let text = format!("{id} {version} is ready, and is loaded when it is called");
+            Ok(said(text, None, json))
+        }
         Ok(Outcome::Reloaded(told)) => {
             Ok(said(reloaded(&told), None, outcome_json("reloaded", &*told)))
         }

@@ -22,5 +22,6 @@ pub use contract::{
 };
 pub use model::{BaseSchema, Command, Embedded, Facts, InvalidPluginId, Manifest, PluginId};
 pub use relations::{
-    Conflict, Dependency, Integration, InvalidConflict, InvalidSelector, Selector, takes,
+    Activation, Conflict, Dependency, Integration, InvalidConflict, InvalidSelector, Selector,
+    takes,
 };

@@ -7,7 +7,7 @@ use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Conflict, Dependency, Integration, Need, Provided};
+use crate::{Activation, Conflict, Dependency, Integration, Need, Provided};
 
 /// The name that a plugin goes by, in every version: 1 to 64 characters, a
 /// lower-case ASCII letter first, then lower-case letters, digits, `-` and `_`.
@@ -126,6 +126,9 @@ pub struct Manifest {
     /// Why this version is not to be used any more, and what instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deprecated: Option<String>,
+    /// When it is loaded.
+    #[serde(default, skip_serializing_if = "Activation::is_default")]
+    pub activation: Activation,
     /// The commands that it answers, by name.
     #[serde(default)]
     pub commands: BTreeMap<String, Command>,

@@ -73,6 +73,18 @@ pub struct Integration {
     pub kind: Option<String>,
 }
 
+/// When a plugin that shall run is loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Activation {
+    /// When its host starts, or its file comes.
+    #[default]
+    AtStart,
+    /// When it is called for the first time.
+    OnDemand,
+}
+
 impl Dependency {
     pub(crate) fn new(id: PluginId, version: VersionReq, optional: bool) -> Self {
         Self { id, version, optional }
@@ -172,6 +184,12 @@ impl fmt::Display for Conflict {
             Self::Capability(name) => write!(f, "capability:{name}"),
             Self::Unknown(text) => f.write_str(text),
         }
+    }
+}
+
+impl Activation {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

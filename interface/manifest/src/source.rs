@@ -14,7 +14,10 @@ use toml::Spanned;
 use self::relations::{TomlDependency, TomlIntegration, TomlKind};
 use crate::relations::is_word;
 use crate::section::MAX_VERSION;
-use crate::{BaseSchema, Command, ContractId, ContractVersion, Manifest, Need, PluginId, Provided};
+use crate::{
+    Activation, BaseSchema, Command, ContractId, ContractVersion, Manifest, Need, PluginId,
+    Provided,
+};
 
 /// What the crate says where `plugin.toml` says nothing.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +69,8 @@ struct Toml {
     #[serde(default)]
     integrates: Vec<Spanned<TomlIntegration>>,
     deprecated: Option<String>,
+    #[serde(default)]
+    activation: Activation,
     #[serde(default)]
     commands: BTreeMap<Spanned<String>, TomlCommand>,
     #[serde(default)]
@@ -175,6 +180,7 @@ impl Source {
             integrates: relations::integrates(text, toml.integrates)?,
             features: words(text, toml.features, "a feature")?,
             deprecated: toml.deprecated,
+            activation: toml.activation,
             name: toml.name.unwrap_or_else(|| toml.id.to_string()),
             id: toml.id,
             version,
@@ -362,7 +368,7 @@ mod tests {
     fn what_it_runs_with_and_not_is_read() {
         let source = parse(
             "id = \"x\"\nfeatures = [\"events\"]\ndeprecated = \"use y\"\n\
-             conflicts = [\"a@^1\", \"kind:k\"]\n\
+             activation = \"on-demand\"\nconflicts = [\"a@^1\", \"kind:k\"]\n\
              kinds = [\"plain\", { id = \"data_source\", source = \"postgres\" }]\n\
              integrates = [{ plugin = \"b\", kind = \"k\" }, { kind = \"k\" }]\n\
              [dependencies]\nsql = \"^2\"\nkv = { version = \"1\", optional = true }\n",
@@ -376,6 +382,7 @@ mod tests {
         assert_eq!(dependencies, [("kv", true), ("sql", false)]);
         assert_eq!(manifest.conflicts.len(), 2);
         assert_eq!(manifest.integrates[1].plugin, None);
+        assert_eq!(manifest.activation, Activation::OnDemand);
         let json = serde_json::to_string(manifest).unwrap();
         assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), *manifest);
     }
@@ -411,6 +418,7 @@ mod tests {
             ("id = \"x\"\nkinds = [{ source = \"a\" }]\n", "line 2", "id = "),
             ("id = \"x\"\nkinds = [\"k\", { id = \"k\" }]\n", "line 2", "named twice"),
             ("id = \"x\"\n[[integrates]]\n", "line 2", "a plugin, a kind, or both"),
+            ("id = \"x\"\nactivation = \"later\"\n", "line 2", "on-demand"),
             (
                 "id = \"x\"\n[[needs]]\nid = \"a.b\"\nversion = \"1.0\"\nsome = 1\n",
                 "line 5",

@@ -60,6 +60,8 @@ words! {
     Status {
         /// It serves.
         Active = "active",
+        /// It is ready, and is loaded when it is called for the first time.
+        OnDemand = "on_demand",
         /// It is known and not loaded, as it crashed or somebody holds it back.
         HeldBack = "held_back",
         /// The host does not take it.

@@ -46,6 +46,8 @@ pub(super) struct Known {
     pub(super) config_before: BTreeMap<Seat, (String, Option<Value>)>,
     /// What those that serve were given, or did at last.
     pub(super) configured: BTreeMap<Seat, Configured>,
+    /// Plugins that are loaded on demand, and were called or asked for.
+    pub(super) awake: BTreeSet<Seat>,
     /// What the last decision advises.
     pub(super) advice: Vec<Advice>,
     /// Whether the folders were looked at as a whole.
@@ -96,6 +98,7 @@ impl Known {
         if self.files.values().all(|offer| Seat::of(policy, &offer.manifest) != *seat) {
             self.gone.insert(seat.clone());
             self.failed.remove(seat);
+            self.awake.remove(seat);
             if let Some(record) = self.plugins.get_mut(seat) {
                 record.ended_by_hand = false;
             }

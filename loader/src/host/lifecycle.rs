@@ -20,10 +20,13 @@ use crate::discover::{Candidate, discover};
 use crate::events::Cause;
 use crate::footprint::{InHost, in_host};
 use crate::keeper::Wish;
+use crate::on_thread::Changing;
 use crate::parallel;
 use crate::recorder::Recorder;
 use crate::records;
-use crate::report::{Notice, Phase, PluginState, PluginStatus, Progress, Refusal, StartReport};
+use crate::report::{
+    Loadable, Notice, Phase, PluginState, PluginStatus, Progress, Refusal, StartReport,
+};
 use crate::seat::{Named, Seat, Several};
 use crate::unload::{UnloadError, Unloaded};
 use crate::verify::{Verified, says_to_be, verify};
@@ -33,6 +36,7 @@ pub(super) struct Turn<'a> {
     // Dropped in this order.
     _turn: MutexGuard<'a, ()>,
     _in_host: InHost,
+    _changing: Changing,
 }
 
 impl Inner {
@@ -40,7 +44,8 @@ impl Inner {
     /// may be by now.
     pub(super) fn change(&self) -> Turn<'_> {
         let in_host = in_host();
-        let turn = Turn { _turn: self.changing.lock(), _in_host: in_host };
+        let turn =
+            Turn { _turn: self.changing.lock(), _in_host: in_host, _changing: Changing::begins() };
         self.pinned.sweep(self.options.ending, self.options.activation_deadline);
         turn
     }
@@ -75,12 +80,12 @@ impl Inner {
         let mut known = self.known.lock();
         known.refused.sort_by(|a, b| a.path.cmp(&b.path));
         let mut report = StartReport { refused: known.refused.clone(), ..StartReport::default() };
-        report.active = known
-            .plugins
-            .values()
-            .filter(|record| record.state == PluginState::Active)
-            .map(|record| self.status(record))
-            .collect();
+        let all_that_are = |state| {
+            let records = known.plugins.values().filter(move |record| record.state == state);
+            records.map(|record| self.status(record)).collect()
+        };
+        report.active = all_that_are(PluginState::Active);
+        report.on_demand = all_that_are(PluginState::OnDemand);
         if self.prober.went_without() {
             report.notices.push(Notice::Unprobed { worker: self.options.worker.clone() });
         }
@@ -154,6 +159,12 @@ impl Inner {
         if serves_already && !found.iter().any(waits) {
             return Err(LoadPluginError::AlreadyActive { plugin });
         }
+        let mut known = self.known.lock();
+        // Who asks for it does not wait for the first call.
+        let seats = found.iter().map(|one| (self.seat_of(one.manifest()), one.manifest()));
+        let meant = seats.filter(|(seat, manifest)| named.is(seat, &manifest.version));
+        known.awake.extend(meant.map(|(seat, _)| seat));
+        drop(known);
         self.load_found(named, found)
     }
 
@@ -221,10 +232,11 @@ impl Inner {
         };
         let outcome = self.settled(named, found, change);
         let mut known = self.known.lock();
-        let is_active = |seat: &Seat| {
-            known.plugins.get(seat).filter(|record| record.state == PluginState::Active)
+        let is_there = |seat: &Seat| {
+            let record = known.plugins.get(seat);
+            record.filter(|it| matches!(it.state, PluginState::Active | PluginState::OnDemand))
         };
-        match seats.iter().rev().find_map(|(_, seat)| is_active(seat)) {
+        match seats.iter().rev().find_map(|(_, seat)| is_there(seat)) {
             Some(record) => Ok(self.status(record)),
             None => {
                 if was_disabled {
@@ -289,8 +301,12 @@ impl Inner {
         let mut change = Change::because(&Cause::Request);
         let hash = verified.iter().map(|one| one.hash().to_hex().to_string());
         change.besides.instead = hash.map(|hash| (seat.clone(), hash)).collect();
-        if let Some(record) = self.known.lock().plugins.get_mut(&seat) {
-            record.ended_by_hand = false;
+        {
+            let mut known = self.known.lock();
+            known.awake.insert(seat.clone());
+            if let Some(record) = known.plugins.get_mut(&seat) {
+                record.ended_by_hand = false;
+            }
         }
         if !self.known.lock().looked {
             change.besides.only = Some([id.clone()].into());
@@ -335,6 +351,7 @@ impl Inner {
         self.stopped.store(true, Ordering::Release);
         self.tell.end();
         self.unwatch();
+        self.end_those_asleep(|_| true);
         let levels = self.in_order_of_ending();
         let ended_before: Vec<_> = {
             let mut known = self.known.lock();
@@ -489,6 +506,19 @@ impl Record {
             state: PluginState::Active,
             ended_by_hand: false,
             generation: active.generation,
+            saved: None,
+            previous: None,
+            leaving: Vec::new(),
+        }
+    }
+
+    /// One that is loaded when it is called.
+    pub(super) fn on_demand(about: Arc<Loadable>) -> Self {
+        Self {
+            about,
+            state: PluginState::OnDemand,
+            ended_by_hand: false,
+            generation: 0,
             saved: None,
             previous: None,
             leaving: Vec::new(),

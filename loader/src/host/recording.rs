@@ -86,6 +86,7 @@ fn status(known: &Known, seat: &Seat, refusal: Option<&Refusal>) -> Status {
         Some(_) => Status::Refused,
         None => match known.plugins.get(seat).map(|record| record.state) {
             Some(PluginState::Disabled) => Status::Disabled,
+            Some(PluginState::OnDemand) => Status::OnDemand,
             _ => Status::Unloaded,
         },
     }

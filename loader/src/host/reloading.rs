@@ -72,13 +72,13 @@ impl Inner {
         let of_it = settled.looked_at.into_iter().filter(|(seat, _)| meant.contains(seat));
         let rank = |outcome: &Result<Outcome, _>| match outcome {
             Err(_) => 0,
-            Ok(Outcome::Unchanged) => 2,
+            Ok(Outcome::Unchanged | Outcome::OnDemand(_)) => 2,
             Ok(_) => 1,
         };
         if let Some((_, outcome)) = of_it.min_by_key(|(_, outcome)| rank(outcome)) {
             return outcome;
         }
-        if !self.serving_as(named.selector()).is_empty() {
+        if !self.serving_as(named.selector()).is_empty() || !self.asleep_as(named).is_empty() {
             return Ok(Outcome::Unchanged);
         }
         let known = self.known.lock();

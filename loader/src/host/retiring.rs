@@ -76,6 +76,7 @@ impl Inner {
         if state == PluginState::Disabled {
             known.disabled.insert(id.clone());
         }
+        known.awake.remove(seat);
         if let Some(record) = known.plugins.get_mut(seat) {
             record.state = state;
             record.ended_by_hand = *cause == Cause::Request;
@@ -101,7 +102,9 @@ impl Inner {
             }
             return self.end_all_of(named.id());
         }
-        let Some(seat) = self.one_serving(&named)? else { return Err(not_active()) };
+        let Some(seat) = self.one_serving(&named)? else {
+            return self.let_sleep(&named).ok_or_else(not_active);
+        };
         self.wanted_to_end(&seat, state, true);
         let change = Change { ends: Some((seat.id(), state)), ..Change::because(&Cause::Request) };
         let mut settled = self.settle(Vec::new(), change);
@@ -122,13 +125,33 @@ impl Inner {
         }
     }
 
+    /// Holds one back that is not loaded yet.
+    fn let_sleep(&self, named: &Named) -> Option<Unloaded> {
+        let seat = self.asleep_as(named).pop()?;
+        self.wanted_to_end(&seat, PluginState::Unloaded, true);
+        self.settle(Vec::new(), Change::because(&Cause::Request));
+        let known = self.known.lock();
+        Some(Unloaded {
+            id: seat.id().clone(),
+            generation: known.plugins.get(&seat).map_or(0, |record| record.generation),
+            pinned: None,
+            state_kept: known.plugins.get(&seat).is_some_and(|record| record.saved.is_some()),
+            failures: Vec::new(),
+        })
+    }
+
     /// Ends all versions of a plugin, and holds it back.
     fn end_all_of(&self, id: &PluginId) -> Result<Unloaded, UnloadError> {
         let state = PluginState::Disabled;
         let any = Selector { id: id.clone(), version: VersionReq::STAR };
         let seats = self.serving_as(&any);
         if seats.is_empty() {
-            return self.hold_back(id);
+            let held_back = self.hold_back(id)?;
+            for (_, slot) in self.table.load().seats(id) {
+                slot.close();
+            }
+            self.settle(Vec::new(), Change::because(&Cause::Request));
+            return Ok(held_back);
         }
         for seat in &seats {
             self.wanted_to_end(seat, state, true);
@@ -499,6 +522,11 @@ impl Inner {
 
     /// Asks the keeper for something, and starts it where it does not run.
     pub(super) fn keep(&self, wish: Wish) {
+        self.start_keeper();
+        let _ = self.keeper.wishes.send(wish);
+    }
+
+    pub(super) fn start_keeper(&self) {
         if let Some(wishes) = self.keeper.waiting.lock().take() {
             match keeper::start(self.keeper.host.clone(), wishes) {
                 Ok(thread) => *self.keeper.thread.lock() = Some(thread),
@@ -507,7 +535,6 @@ impl Inner {
                 ),
             }
         }
-        let _ = self.keeper.wishes.send(wish);
     }
 
     /// Who uses which generation of a plugin.

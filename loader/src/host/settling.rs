@@ -43,6 +43,9 @@ impl<'a> Change<'a> {
     }
 }
 
+/// What was verified just now, by path.
+pub(super) type Fresh = HashMap<PathBuf, Verified>;
+
 /// What came of it, by plugin.
 #[derive(Default)]
 pub(super) struct Settled {
@@ -64,7 +67,7 @@ impl Inner {
         let looked_for: Vec<_> =
             fresh.iter().map(|one| (one.path().to_owned(), self.seat_of(one.manifest()))).collect();
         let fresh = fresh.into_iter().map(|verified| (verified.path().to_owned(), verified));
-        let mut fresh: HashMap<PathBuf, Verified> = fresh.collect();
+        let mut fresh: Fresh = fresh.collect();
         let mut settled = Settled::default();
         let before: Vec<_> = self.known.lock().refused.clone();
         for _ in 0..MOST_DECISIONS {
@@ -92,6 +95,8 @@ impl Inner {
 
     /// Ends what serves and shall not. Whether all of it has ended.
     fn end_what_is_out(&self, plan: &Plan, change: &mut Change<'_>, settled: &mut Settled) -> bool {
+        let is_out_at_all = |seat: &Seat| plan.chosen(seat).is_none();
+        self.end_those_asleep(is_out_at_all);
         let is_out =
             |seat: &Seat| plan.chosen(seat).is_none() && !change.besides.stays.contains(seat);
         let serving = self.all_serving();
@@ -145,13 +150,20 @@ impl Inner {
     fn bring_in(
         &self,
         plan: &Plan,
-        fresh: &mut HashMap<PathBuf, Verified>,
+        fresh: &mut Fresh,
         change: &Change<'_>,
         settled: &mut Settled,
     ) -> bool {
+        let asleep = self.asleep(plan);
+        let Some(new) = self.put_to_sleep(plan, &asleep, fresh) else { return false };
+        for status in new {
+            let seat = self.seat_of(&status.manifest);
+            settled.looked_at.insert(seat, Ok(Outcome::OnDemand(Box::new(status))));
+        }
         for level in &plan.decision().levels {
             let mut new = Vec::new();
-            for offer in level.iter().map(|file| &plan.offers()[*file]) {
+            let level = level.iter().filter(|file| !asleep.contains(file));
+            for offer in level.map(|file| &plan.offers()[*file]) {
                 let id = &self.seat_of(&offer.manifest);
                 if change.besides.stays.contains(id) {
                     continue;
@@ -190,11 +202,11 @@ impl Inner {
 
     /// The file of a plan, ready to be loaded; none where it is not there any more as it
     /// was decided on, which is known then.
-    fn admitted(
+    pub(super) fn admitted(
         &self,
         plan: &Plan,
         offer: &Offer,
-        fresh: &mut HashMap<PathBuf, Verified>,
+        fresh: &mut Fresh,
     ) -> Option<Resolved> {
         let of_now = fresh.remove(&offer.path).map_or_else(|| self.verify_again(offer), Ok);
         let error = match of_now.map(|verified| plan.admit(verified)) {

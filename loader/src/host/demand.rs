@@ -1,0 +1,171 @@
+//! Plugins that are loaded when they are called for the first time
+//! (`activation = "on-demand"`). Until then their slot is asleep: what their manifest says
+//! of them is known, and no code of theirs is in memory. The first call wakes them, on the
+//! keeper's thread, and waits, as do all that come meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use plugbay_interface::manifest::Activation;
+use plugbay_resolve::Offer;
+
+use super::settling::{Change, Fresh};
+use super::{Inner, Known, Record};
+use crate::events::Cause;
+use crate::report::{Loadable, PluginState, PluginStatus};
+use crate::resolve::Plan;
+use crate::seat::{Named, Seat, Table};
+use crate::slot::{Sleeper, Slot};
+
+impl Inner {
+    /// The files of a plan that are not loaded yet: those that are on demand, and that
+    /// nobody needs or uses who is loaded.
+    pub(super) fn asleep(&self, plan: &Plan) -> BTreeSet<usize> {
+        let is_on_demand =
+            |file: usize| plan.offers()[file].manifest.activation == Activation::OnDemand;
+        let run = &plan.decision().run;
+        if !run.iter().any(|chosen| is_on_demand(chosen.offer)) {
+            return BTreeSet::new();
+        }
+        let others: BTreeMap<usize, Vec<usize>> = run
+            .iter()
+            .map(|chosen| (chosen.offer, [&chosen.needs[..], &chosen.uses[..]].concat()))
+            .collect();
+        let awake = self.known.lock().awake.clone();
+        let is_awake = |file: usize| {
+            let seat = self.seat_of(&plan.offers()[file].manifest);
+            !is_on_demand(file) || awake.contains(&seat) || self.serving(&seat).is_some()
+        };
+        let mut asleep: BTreeSet<usize> = others.keys().copied().collect();
+        let mut open: Vec<usize> = asleep.iter().copied().filter(|file| is_awake(*file)).collect();
+        while let Some(file) = open.pop() {
+            if asleep.remove(&file) {
+                open.extend(others.get(&file).into_iter().flatten());
+            }
+        }
+        asleep
+    }
+
+    /// Makes sure that the first call of each loads it, and gives those that are new or
+    /// other bytes; none where a file is not there any more as it was decided on.
+    pub(super) fn put_to_sleep(
+        &self,
+        plan: &Plan,
+        asleep: &BTreeSet<usize>,
+        fresh: &mut Fresh,
+    ) -> Option<Vec<PluginStatus>> {
+        let offers = asleep.iter().map(|file| &plan.offers()[*file]);
+        let new: Vec<&Offer> = {
+            let known = self.known.lock();
+            offers.filter(|offer| !self.sleeps(&known, offer)).collect()
+        };
+        if new.is_empty() {
+            return Some(Vec::new());
+        }
+        let mut about = Vec::new();
+        for offer in new {
+            let resolved = self.admitted(plan, offer, fresh)?;
+            about.push(Arc::new(Loadable::of(resolved.verified(), &self.options.policy)));
+        }
+        self.start_keeper();
+        let mut known = self.known.lock();
+        let mut table = Table::clone(&self.table.load());
+        let mut slots = Vec::new();
+        for about in &about {
+            match known.plugins.get_mut(&about.seat) {
+                Some(record) => {
+                    record.about = about.clone();
+                    record.state = PluginState::OnDemand;
+                }
+                None => {
+                    let record = Record::on_demand(about.clone());
+                    known.plugins.insert(about.seat.clone(), record);
+                }
+            }
+            let slot = table.get(about.seat.as_str()).cloned().unwrap_or_else(|| {
+                let slot = Arc::new(Slot::new());
+                table.insert(&about.seat, slot.clone());
+                slot
+            });
+            slots.push((slot, about));
+        }
+        let paths: BTreeSet<&Path> = about.iter().map(|about| about.path.as_path()).collect();
+        known.refused.retain(|old| !paths.contains(old.path.as_path()));
+        self.table.store(Arc::new(table));
+        for (slot, about) in &slots {
+            let (version, ask) =
+                (about.manifest.version.clone(), self.asked.of(about.seat.clone()));
+            slot.put_to_sleep(Sleeper { version, ask });
+        }
+        let records = about.iter().filter_map(|about| known.plugins.get(&about.seat));
+        Some(records.map(|record| self.status(record)).collect())
+    }
+
+    fn sleeps(&self, known: &Known, offer: &Offer) -> bool {
+        let record = known.plugins.get(&self.seat_of(&offer.manifest));
+        record.is_some_and(|record| {
+            record.state == PluginState::OnDemand
+                && record.about.path == offer.path
+                && record.about.hash.to_hex().as_str() == offer.hash
+        })
+    }
+
+    /// Loads what calls wait for. For the keeper's thread.
+    pub(crate) fn wake_those_asked_for(&self) {
+        let _changing = self.change();
+        let seats = self.asked.take();
+        if seats.is_empty() {
+            return;
+        }
+        if self.running().is_ok() {
+            self.known.lock().awake.extend(seats.iter().cloned());
+            self.settle(Vec::new(), Change::because(&Cause::Demand));
+        }
+        for seat in &seats {
+            if self.serving(seat).is_none() {
+                self.sleeps_no_more(seat, PluginState::Unloaded);
+            }
+        }
+    }
+
+    /// Those of a plugin that are meant and are not loaded yet.
+    pub(super) fn asleep_as(&self, named: &Named) -> Vec<Seat> {
+        let known = self.known.lock();
+        let asleep = known.plugins.values().filter(|it| it.state == PluginState::OnDemand);
+        let its = asleep.filter(|record| record.about.seat.id() == named.id());
+        let its = its.map(|it| (it.about.seat.clone(), it.about.manifest.version.clone()));
+        named.of(its.collect())
+    }
+
+    /// What slept and shall not run any more.
+    pub(super) fn end_those_asleep(&self, is_out: impl Fn(&Seat) -> bool) {
+        let known = self.known.lock();
+        let asleep = known.plugins.iter().filter(|(_, it)| it.state == PluginState::OnDemand);
+        let out: Vec<_> = asleep.filter(|(seat, _)| is_out(seat)).map(|it| it.0.clone()).collect();
+        drop(known);
+        for seat in &out {
+            self.sleeps_no_more(seat, PluginState::Unloaded);
+        }
+    }
+
+    /// Calls that wait for it are turned away.
+    pub(super) fn sleeps_no_more(&self, seat: &Seat, state: PluginState) {
+        let mut known = self.known.lock();
+        known.awake.remove(seat);
+        match known.plugins.get_mut(seat) {
+            // Of one that never served, why it does not is known by its file.
+            Some(record) if record.generation == 0 && !record.ended_by_hand => {
+                known.plugins.remove(seat);
+            }
+            Some(record) => record.state = state,
+            None => {}
+        }
+        drop(known);
+        if let Some(slot) = self.table.load().get(seat.as_str())
+            && slot.serving().is_none()
+        {
+            slot.close();
+        }
+    }
+}
