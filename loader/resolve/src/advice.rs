@@ -1,11 +1,15 @@
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use plugbay_manifest::{Integration, Manifest, takes};
+use plugbay_manifest::{Integration, PluginId};
 
-use crate::goals::Question;
+use crate::effort::Effort;
+use crate::goals::{Question, Wanted};
 use crate::offer::{Name, Offer};
 use crate::policy::Policy;
 use crate::reason::wanted;
+use crate::running::Running;
+use crate::spelling::Spelling;
 
 /// Something about one that runs that one should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,65 +64,100 @@ impl fmt::Display for Advice {
     }
 }
 
+/// Steps of the policy's effort that a byte of advice is counted as.
+const STEPS_A_BYTE: u64 = 4;
+
 /// All of it, by file.
 pub(crate) fn advice(
     offers: &[Offer],
     question: &Question,
+    running: &Running,
     chosen: &[usize],
     policy: &Policy,
 ) -> Vec<Advice> {
     let mut advice = Vec::new();
-    let runs = |test: &dyn Fn(&Manifest) -> bool| {
-        chosen.iter().map(|file| &offers[*file]).find(|offer| test(&offer.manifest))
-    };
+    let text = Effort::new(policy.effort / STEPS_A_BYTE);
+    let there = There::of(offers, chosen);
+    let mut spelling = Spelling::new(question.index.kinds().chain(policy.kinds.keys()));
     for file in chosen {
-        let (plugin, manifest) = (offers[*file].name(), &offers[*file].manifest);
+        let manifest = &offers[*file].manifest;
+        let plugin = || offers[*file].name();
+        let length = |file: &usize| offers[*file].length_of_name();
         if let Some(note) = &manifest.deprecated {
-            advice.push(Advice::Deprecated { plugin: plugin.clone(), note: note.clone() });
+            advice.push(Advice::Deprecated { plugin: plugin(), note: note.clone() });
         }
-        for dependency in manifest.dependencies.iter().filter(|it| it.optional) {
-            let takes = |it: &Manifest| takes(&dependency.version, &it.version);
-            let of_it = runs(&|it| it.id == dependency.id && takes(it));
-            let other = runs(&|it| it.id == dependency.id);
-            if let (None, Some(other)) = (of_it, other) {
+        for wish in question.soft_of(*file) {
+            let Wanted::Dependency(number) = wish.what else { continue };
+            let dependency = &manifest.dependencies[number];
+            let met = running.doing(wish).next().is_some();
+            let other = there.of_id.get(&dependency.id).filter(|it| !met && *it != file);
+            if let Some(other) = other
+                && text.spend(length(file) + length(other)).is_some()
+            {
                 advice.push(Advice::Without {
-                    plugin: plugin.clone(),
+                    plugin: plugin(),
                     wants: wanted(&dependency.id, &dependency.version),
-                    found: other.name(),
+                    found: offers[*other].name(),
                 });
             }
         }
         for Integration { plugin: other, kind, .. } in &manifest.integrates {
-            let is = |it: &Manifest| {
-                it.id != manifest.id
-                    && other.as_ref().is_none_or(|id| it.id == *id)
-                    && kind.as_ref().is_none_or(|kind| it.kinds.contains(kind))
-            };
-            if runs(&is).is_some() {
+            if there.has(&manifest.id, other.as_ref(), kind.as_deref()) {
                 continue;
             }
             let (with, meant) = match (other, kind) {
                 (Some(id), _) => (id.to_string(), None),
                 (None, kind) => {
-                    let kind = kind.clone().unwrap_or_default();
-                    let known = question.index.kinds().chain(policy.kinds.keys());
-                    let is_known = known.clone().any(|it| *it == kind);
-                    let meant = nearest(&kind, known).filter(|_| !is_known).cloned();
+                    let kind = kind.as_deref().unwrap_or_default();
+                    let is_known =
+                        !question.index.of_kind(kind).is_empty() || policy.kinds.contains_key(kind);
+                    let meant = if is_known { None } else { spelling.nearest(kind).cloned() };
                     (format!("the kind {kind}"), meant)
                 }
             };
-            advice.push(Advice::Integration { plugin: plugin.clone(), with, meant });
+            if text.spend(length(file) + with.len()).is_some() {
+                advice.push(Advice::Integration { plugin: plugin(), with, meant });
+            }
         }
     }
     advice
 }
 
-/// The word that is spelled most like one, if any is.
-pub(crate) fn nearest<'a>(
-    word: &str,
-    known: impl Iterator<Item = &'a String>,
-) -> Option<&'a String> {
-    let alike = known.map(|it| (strsim::normalized_damerau_levenshtein(word, it), it));
-    let best = alike.max_by(|(a, one), (b, two)| a.total_cmp(b).then_with(|| two.cmp(one)))?;
-    (best.0 > 0.7).then_some(best.1)
+/// What runs, by what others may work with.
+struct There<'a> {
+    /// The first file of a plugin.
+    of_id: HashMap<&'a PluginId, usize>,
+    of_id_and_kind: HashSet<(&'a PluginId, &'a str)>,
+    /// The first plugin of a kind, and whether there is another one.
+    of_kind: HashMap<&'a str, (&'a PluginId, bool)>,
+}
+
+impl<'a> There<'a> {
+    fn of(offers: &'a [Offer], chosen: &[usize]) -> Self {
+        let mut this =
+            Self { of_id: HashMap::new(), of_id_and_kind: HashSet::new(), of_kind: HashMap::new() };
+        for file in chosen {
+            let manifest = &offers[*file].manifest;
+            this.of_id.entry(&manifest.id).or_insert(*file);
+            for kind in &manifest.kinds {
+                this.of_id_and_kind.insert((&manifest.id, kind));
+                let of_kind = this.of_kind.entry(kind).or_insert((&manifest.id, false));
+                of_kind.1 |= *of_kind.0 != manifest.id;
+            }
+        }
+        this
+    }
+
+    /// Whether there is another plugin than this one that is it.
+    fn has(&self, own: &PluginId, plugin: Option<&PluginId>, kind: Option<&str>) -> bool {
+        match (plugin, kind) {
+            (Some(id), _) if id == own => false,
+            (Some(id), Some(kind)) => self.of_id_and_kind.contains(&(id, kind)),
+            (Some(id), None) => self.of_id.contains_key(id),
+            (None, Some(kind)) => {
+                self.of_kind.get(kind).is_some_and(|(first, more)| *more || *first != own)
+            }
+            (None, None) => self.of_id.keys().any(|id| *id != own),
+        }
+    }
 }

@@ -1,14 +1,16 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 
 use plugbay_manifest::PluginId;
 
 use crate::advice::{Advice, advice};
-use crate::choose::{Choice, choose};
-use crate::goals::Question;
+use crate::choose::choose;
+use crate::goals::{Question, Requirement};
 use crate::offer::{Offer, Refused};
 use crate::policy::{Line, Policy};
 use crate::reason::Reason;
+use crate::running::Running;
 use crate::sift::sift;
 use crate::why::Explained;
 
@@ -25,7 +27,8 @@ pub struct Decision {
     pub levels: Vec<Vec<usize>>,
     /// Per kind that is a chain: its members in order.
     pub chains: BTreeMap<String, Vec<usize>>,
-    /// What one should know besides, by plugin.
+    /// What one should know besides, by plugin. As much as the policy's `effort` allows, some
+    /// megabytes.
     pub advice: Vec<Advice>,
 }
 
@@ -38,9 +41,10 @@ pub struct Chosen {
     pub line: Line,
     /// Its level.
     pub level: usize,
-    /// The files that it needs, by number.
+    /// The files that it needs, by number: of those that run and would do for one need, the
+    /// first 16.
     pub needs: Vec<usize>,
-    /// The files that it uses where they run.
+    /// The files that it uses where they run, likewise.
     pub uses: Vec<usize>,
 }
 
@@ -58,9 +62,11 @@ pub struct HeldBack {
 /// that go before others first (enabled by hand, by precedence, by version, by id); then,
 /// in the same order, that they run in their newest version.
 ///
-/// Takes time in proportion to the offers and what they say of each other, mostly; where
-/// it is more than the policy's `effort`, those that are bound up with each other do not
-/// run, and say so.
+/// Takes time in proportion to the offers and what they say of each other; what many ask
+/// for is looked up once. Where that is more than the policy's `effort`, those that ask for
+/// most and those that are bound up with each other do not run, and say so
+/// ([`Reason::Undecided`]); the others are decided all the same. What is kept in reasons is
+/// bounded, too: of long lists the first ones ([`Excerpt`](crate::Excerpt)).
 pub fn decide(offers: &[Offer], refused: &[Refused], policy: &Policy) -> Decision {
     // In one order whatever order they came in, so that nothing depends on that.
     let mut order: Vec<usize> = (0..offers.len()).collect();
@@ -70,6 +76,9 @@ pub fn decide(offers: &[Offer], refused: &[Refused], policy: &Policy) -> Decisio
     decision.renumber(&order);
     decision
 }
+
+/// How many files are named that would do for one need.
+const MOST_NAMED: usize = 16;
 
 /// By id, the newest version first, then by folder and name.
 fn in_order(one: &Offer, two: &Offer) -> Ordering {
@@ -82,14 +91,17 @@ fn in_order(one: &Offer, two: &Offer) -> Ordering {
 fn decide_sorted(offers: &[Offer], refused: &[Refused], policy: &Policy) -> Decision {
     let sifted = sift(offers, policy);
     let question = Question::new(offers, &sifted.good, policy);
-    let Choice { levels, undecided } = choose(&question, policy.effort);
-    let explained = Explained::new(offers, &question, &levels, &sifted.out, refused);
-    let mut reasons = explained.reasons(&undecided);
+    let choice = choose(&question, policy.effort);
+    let running = Running::new(&question, &choice.levels);
+    let explained = Explained::new(offers, &question, &choice, &running, policy.effort)
+        .beside(&sifted.out, refused);
+    let mut reasons = explained.reasons();
     reasons.extend(sifted.out.iter().cloned());
+    let levels = choice.levels.clone();
     let mut decision = Decision { levels, ..Decision::default() };
     if let Some(only) = &policy.only {
         let wanted = |offer: &Offer| only.contains(&offer.manifest.id);
-        keep_only(&mut decision.levels, &question, |file| wanted(&offers[file]));
+        keep_only(&mut decision.levels, &question, &running, |file| wanted(&offers[file]));
         reasons.retain(|file, _| wanted(&offers[*file]));
     }
     let level_of: HashMap<usize, usize> = decision
@@ -99,25 +111,32 @@ fn decide_sorted(offers: &[Offer], refused: &[Refused], policy: &Policy) -> Deci
         .flat_map(|(level, files)| files.iter().map(move |file| (*file, level)))
         .collect();
     let mut files: Vec<usize> = level_of.keys().copied().collect();
-    files.sort_by_key(|file| offers[*file].name());
-    let runs = |file: &usize| level_of.contains_key(file);
+    // By id, and the oldest version first.
+    files.sort_unstable();
+    files.reverse();
+    files.sort_by_key(|file| &offers[*file].manifest.id);
+    let named = |requirements: &[Requirement], own: usize| {
+        let runs = |file: &usize| level_of.contains_key(file) && *file != own;
+        let files = requirements.iter().flat_map(|requirement| {
+            running.doing(requirement).filter(runs).take(MOST_NAMED).collect::<Vec<_>>()
+        });
+        sorted(files.collect())
+    };
     decision.run = files
         .iter()
         .map(|file| {
             let manifest = &offers[*file].manifest;
-            let needs = needs_of(&question, *file).filter(runs).collect();
-            let uses = question.soft.get(file).into_iter().flatten().flat_map(|files| files.iter());
             Chosen {
                 offer: *file,
                 line: policy.line_of(&manifest.id, &manifest.version),
                 level: level_of[file],
-                needs: sorted(needs),
-                uses: sorted(uses.copied().filter(|it| runs(it) && it != file).collect()),
+                needs: named(question.hard_of(*file), *file),
+                uses: named(question.soft_of(*file), *file),
             }
         })
         .collect();
     decision.chains = chains(offers, &files, policy);
-    decision.advice = advice(offers, &question, &files, policy);
+    decision.advice = advice(offers, &question, &running, &files, policy);
     decision.held_back =
         reasons.into_iter().map(|(offer, reason)| HeldBack { offer, reason }).collect();
     decision.held_back.sort_by_key(|held| held.offer);
@@ -137,11 +156,6 @@ impl Decision {
     }
 }
 
-fn needs_of(question: &Question, file: usize) -> impl Iterator<Item = usize> {
-    let hard = question.hard.get(&file).into_iter().flatten();
-    hard.flat_map(|requirement| requirement.files.iter().copied())
-}
-
 fn sorted(mut files: Vec<usize>) -> Vec<usize> {
     files.sort_unstable();
     files.dedup();
@@ -149,13 +163,30 @@ fn sorted(mut files: Vec<usize>) -> Vec<usize> {
 }
 
 /// Leaves those that are wanted, and what they need.
-fn keep_only(levels: &mut Vec<Vec<usize>>, question: &Question, wanted: impl Fn(usize) -> bool) {
-    let runs: HashSet<usize> = levels.iter().flatten().copied().collect();
-    let mut open: Vec<usize> = runs.iter().copied().filter(|file| wanted(*file)).collect();
+fn keep_only(
+    levels: &mut Vec<Vec<usize>>,
+    question: &Question,
+    running: &Running,
+    wanted: impl Fn(usize) -> bool,
+) {
+    let mut open: Vec<usize> =
+        levels.iter().flatten().copied().filter(|file| wanted(*file)).collect();
     let mut kept = HashSet::new();
+    // By set: the own ones of who needed it first, which others may come to.
+    let mut sets: HashMap<usize, Option<Range<usize>>> = HashMap::new();
     while let Some(file) = open.pop() {
-        if kept.insert(file) {
-            open.extend(needs_of(question, file).filter(|it| runs.contains(it)));
+        if !kept.insert(file) {
+            continue;
+        }
+        for need in question.hard_of(file) {
+            let left = match sets.get(&need.set) {
+                Some(None) => continue,
+                Some(Some(own)) if *own == need.own => continue,
+                Some(Some(_)) => None,
+                None => Some(need.own.clone()),
+            };
+            sets.insert(need.set, left);
+            open.extend(running.doing(need));
         }
     }
     for level in &mut *levels {
@@ -166,17 +197,28 @@ fn keep_only(levels: &mut Vec<Vec<usize>>, question: &Question, wanted: impl Fn(
 
 /// The members of each kind that is a chain: by precedence, then by id and version.
 fn chains(offers: &[Offer], files: &[usize], policy: &Policy) -> BTreeMap<String, Vec<usize>> {
-    let mut chains = BTreeMap::new();
-    for (kind, _) in policy.kinds.iter().filter(|(_, rule)| rule.chain) {
-        let listed: &[PluginId] = policy.precedence.get(kind).map_or(&[], Vec::as_slice);
-        let is_one = |file: &&usize| offers[**file].manifest.kinds.contains(kind);
-        let mut members: Vec<usize> = files.iter().filter(is_one).copied().collect();
-        members.sort_by_key(|file| {
-            let name = offers[*file].name();
-            let position = listed.iter().position(|id| *id == name.id);
-            (position.unwrap_or(usize::MAX), name)
-        });
-        chains.insert(kind.clone(), members);
+    let is_chain = |kind: &&String| policy.kinds.get(*kind).is_some_and(|rule| rule.chain);
+    let mut members: HashMap<&String, Vec<usize>> = HashMap::new();
+    for file in files {
+        for kind in offers[*file].manifest.kinds.iter().filter(is_chain) {
+            let members = members.entry(kind).or_default();
+            if members.last() != Some(file) {
+                members.push(*file);
+            }
+        }
     }
-    chains
+    let kinds = policy.kinds.keys().filter(is_chain);
+    let ordered = kinds.map(|kind| {
+        let listed: &[PluginId] = policy.precedence.get(kind).map_or(&[], Vec::as_slice);
+        let mut positions: HashMap<&PluginId, usize> = HashMap::new();
+        for (position, id) in listed.iter().enumerate() {
+            positions.entry(id).or_insert(position);
+        }
+        let mut members = members.remove(kind).unwrap_or_default();
+        let position = |file: &usize| positions.get(&offers[*file].manifest.id).copied();
+        // They are by id and version already.
+        members.sort_by_key(|file| position(file).unwrap_or(usize::MAX));
+        (kind.clone(), members)
+    });
+    ordered.collect()
 }

@@ -2,12 +2,14 @@
 //! take them, and what they need of each other and exclude.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 use std::rc::Rc;
 
-use plugbay_manifest::{Conflict, ContractId, ContractVersion, PluginId, takes};
-use semver::VersionReq;
+use plugbay_manifest::{Conflict, PluginId, takes};
 
+use crate::asked::Asked;
+use crate::index::Index;
 use crate::offer::Offer;
 use crate::policy::{Active, Line, Policy};
 
@@ -26,11 +28,13 @@ pub(crate) struct Goal {
 pub(crate) struct Requirement {
     /// Which of the manifest's dependencies or needs it is.
     pub(crate) what: Wanted,
-    /// The files that would do: one of them has to run.
-    pub(crate) files: Files,
+    /// The files that would do, one of the question's sets: one of them has to run.
+    pub(crate) set: usize,
+    /// Those of them that do not count, as numbers from and to: nobody is his own provider.
+    pub(crate) own: Range<usize>,
 }
 
-/// Numbers of files, shared by all that ask for the same.
+/// Numbers of files in order, shared by all that ask for the same.
 pub(crate) type Files = Rc<[usize]>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,74 +76,24 @@ pub(crate) struct Question {
     pub(crate) goals: Vec<Goal>,
     /// By file: its goal.
     pub(crate) goal_of: HashMap<usize, usize>,
+    /// What is asked for, each once however many ask for it.
+    pub(crate) sets: Vec<Files>,
     /// By file: what it cannot run without.
-    pub(crate) hard: HashMap<usize, Vec<Requirement>>,
+    hard: HashMap<usize, Vec<Requirement>>,
     /// By file: what is to be activated before it, where it runs.
-    pub(crate) soft: HashMap<usize, Vec<Files>>,
+    soft: HashMap<usize, Vec<Requirement>>,
     pub(crate) groups: Vec<Group>,
     pub(crate) exclusions: Vec<Exclusion>,
     /// What a file provides, to be looked at by those who explain.
     pub(crate) index: Index,
 }
 
-/// The files by what others ask for.
-#[derive(Debug, Default)]
-pub(crate) struct Index {
-    pub(crate) by_id: BTreeMap<PluginId, Vec<usize>>,
-    by_kind: BTreeMap<String, Vec<usize>>,
-    by_capability: BTreeMap<String, Vec<usize>>,
-    by_contract: BTreeMap<String, Vec<usize>>,
-}
-
-impl Index {
-    fn of(offers: &[Offer], files: &[usize]) -> Self {
-        let mut index = Self::default();
-        for &file in files {
-            let manifest = &offers[file].manifest;
-            index.by_id.entry(manifest.id.clone()).or_default().push(file);
-            let mut put = |map: fn(&mut Self) -> &mut BTreeMap<String, Vec<usize>>, key: &str| {
-                let list = map(&mut index).entry(key.to_owned()).or_default();
-                if list.last() != Some(&file) {
-                    list.push(file);
-                }
-            };
-            manifest.kinds.iter().for_each(|kind| put(|index| &mut index.by_kind, kind));
-            let own = manifest.capabilities.iter();
-            let of_services = manifest.services.iter().flat_map(|service| &service.capabilities);
-            own.chain(of_services).for_each(|word| put(|index| &mut index.by_capability, word));
-            for service in &manifest.services {
-                put(|index| &mut index.by_contract, service.id.as_str());
-            }
-        }
-        index
-    }
-
-    pub(crate) fn of_id(&self, id: &PluginId) -> &[usize] {
-        self.by_id.get(id).map_or(&[], Vec::as_slice)
-    }
-
-    pub(crate) fn kinds(&self) -> impl Iterator<Item = &String> + Clone {
-        self.by_kind.keys()
-    }
-
-    fn in_conflict(&self, offers: &[Offer], conflict: &Conflict) -> Files {
-        let named = |map: &BTreeMap<String, Vec<usize>>, name: &str| -> Files {
-            map.get(name).map(|files| files.as_slice().into()).unwrap_or_default()
-        };
-        match conflict {
-            Conflict::Plugin(selector) => {
-                let of_it = self.of_id(&selector.id).iter().copied();
-                of_it.filter(|it| takes(&selector.version, &offers[*it].manifest.version)).collect()
-            }
-            Conflict::Kind(kind) => named(&self.by_kind, kind),
-            Conflict::Capability(word) => named(&self.by_capability, word),
-            // What this version knows nothing of.
-            _ => Files::default(),
-        }
-    }
-
-    pub(crate) fn offering(&self, contract: &str) -> &[usize] {
-        self.by_contract.get(contract).map_or(&[], Vec::as_slice)
+impl Requirement {
+    /// Those of some files, in order, that count: those before its own ones, and those after.
+    pub(crate) fn without_own<'a>(&self, files: &'a [usize]) -> [&'a [usize]; 2] {
+        let from = files.partition_point(|file| *file < self.own.start);
+        let to = files.partition_point(|file| *file < self.own.end);
+        [&files[..from], &files[to..]]
     }
 }
 
@@ -160,6 +114,7 @@ impl Question {
 
     fn set_goals(&mut self, offers: &[Offer], files: &[usize], policy: &Policy) {
         let positions = Positions::of(policy);
+        let enabled: HashSet<&PluginId> = policy.enabled.iter().map(|it| &it.id).collect();
         let mut places: BTreeMap<(&PluginId, Line), Vec<usize>> = BTreeMap::new();
         for &file in files {
             let manifest = &offers[file].manifest;
@@ -170,7 +125,7 @@ impl Question {
             .into_iter()
             .map(|((id, _), mut files)| {
                 files.sort_by_key(|file| Reverse(&offers[*file].manifest.version));
-                let by_hand = policy.enabled.iter().any(|selector| selector.id == *id);
+                let by_hand = enabled.contains(id);
                 let position = files.iter().map(|file| positions.best(&offers[*file])).min();
                 let goal = Goal { by_hand, position: position.unwrap_or(usize::MAX), files };
                 let newest = goal.files.first().map(|file| &offers[*file].manifest.version);
@@ -184,36 +139,32 @@ impl Question {
         }
     }
 
-    fn set_requirements(&mut self, offers: &[Offer], file: usize, asked: &mut Asked) {
+    fn set_requirements<'a>(&mut self, offers: &'a [Offer], file: usize, asked: &mut Asked<'a>) {
         let manifest = &offers[file].manifest;
         let (mut hard, mut soft) = (Vec::new(), Vec::new());
         for (number, dependency) in manifest.dependencies.iter().enumerate() {
-            let files = asked.version(&self.index, offers, &dependency.id, &dependency.version);
-            if dependency.optional {
-                soft.push(files);
+            let set = if dependency.id != manifest.id {
+                asked.versions(self, offers, &dependency.id, &dependency.version)
+            } else if takes(&dependency.version, &manifest.version) {
+                // What it needs is itself.
+                continue;
             } else {
-                hard.push(Requirement { what: Wanted::Dependency(number), files });
-            }
-        }
-        for (number, need) in manifest.needs.iter().enumerate() {
-            let mut files = asked.contract(&self.index, offers, &need.id, need.version);
-            // Nobody is his own provider.
-            let own = self.index.of_id(&manifest.id);
-            let provides = |file: &usize| {
-                let mut services = offers[*file].manifest.services.iter();
-                services.any(|service| service.satisfies(need))
+                asked.beside(self, offers, file, &dependency.version)
             };
-            if own.iter().any(provides) {
-                let others =
-                    files.iter().filter(|other| offers[**other].manifest.id != manifest.id);
-                files = others.copied().collect();
-            }
-            soft.push(files.clone());
-            if !need.optional {
-                hard.push(Requirement { what: Wanted::Need(number), files });
-            }
+            let what = Wanted::Dependency(number);
+            let list = if dependency.optional { &mut soft } else { &mut hard };
+            list.push(Requirement { what, set, own: 0..0 });
         }
-        soft.retain(|files| !files.is_empty());
+        let own = self.index.of_id(&manifest.id);
+        let own = own.first().zip(own.last()).map_or(0..0, |(first, last)| *first..last + 1);
+        for (number, need) in manifest.needs.iter().enumerate() {
+            let set = asked.contract(self, &need.id, need.version);
+            let requirement = Requirement { what: Wanted::Need(number), set, own: own.clone() };
+            if !need.optional {
+                hard.push(requirement.clone());
+            }
+            soft.push(requirement);
+        }
         if !hard.is_empty() {
             self.hard.insert(file, hard);
         }
@@ -222,10 +173,30 @@ impl Question {
         }
     }
 
+    /// What a file cannot run without.
+    pub(crate) fn hard_of(&self, file: usize) -> &[Requirement] {
+        self.hard.get(&file).map_or(&[], Vec::as_slice)
+    }
+
+    /// What is better activated before it.
+    pub(crate) fn soft_of(&self, file: usize) -> &[Requirement] {
+        self.soft.get(&file).map_or(&[], Vec::as_slice)
+    }
+
+    /// The files that would do.
+    pub(crate) fn doing(&self, requirement: &Requirement) -> [&[usize]; 2] {
+        requirement.without_own(&self.sets[requirement.set])
+    }
+
+    /// Whether this file would do.
+    pub(crate) fn does(&self, requirement: &Requirement, file: usize) -> bool {
+        !requirement.own.contains(&file) && self.sets[requirement.set].binary_search(&file).is_ok()
+    }
+
     fn set_groups(&mut self, offers: &[Offer], policy: &Policy) {
         let mut groups: BTreeMap<GroupRule, Vec<usize>> = BTreeMap::new();
         for (kind, rule) in &policy.kinds {
-            for &file in self.index.by_kind.get(kind).into_iter().flatten() {
+            for &file in self.index.of_kind(kind) {
                 let rule = match &rule.active {
                     Active::Many => continue,
                     Active::Single => GroupRule::Kind(kind.clone()),
@@ -262,46 +233,6 @@ impl Question {
             }
         }
         self.exclusions.retain(|exclusion| !exclusion.others.is_empty());
-    }
-}
-
-/// What was asked for already: many ask for the same.
-#[derive(Default)]
-struct Asked {
-    versions: HashMap<(PluginId, VersionReq), Files>,
-    contracts: HashMap<(ContractId, ContractVersion), Files>,
-}
-
-impl Asked {
-    fn version(
-        &mut self,
-        index: &Index,
-        offers: &[Offer],
-        id: &PluginId,
-        range: &VersionReq,
-    ) -> Files {
-        let files = self.versions.entry((id.clone(), range.clone())).or_insert_with(|| {
-            let of_it = index.of_id(id).iter().copied();
-            of_it.filter(|file| takes(range, &offers[*file].manifest.version)).collect()
-        });
-        files.clone()
-    }
-
-    fn contract(
-        &mut self,
-        index: &Index,
-        offers: &[Offer],
-        id: &ContractId,
-        version: ContractVersion,
-    ) -> Files {
-        let files = self.contracts.entry((id.clone(), version)).or_insert_with(|| {
-            let does = |file: &usize| {
-                let mut services = offers[*file].manifest.services.iter();
-                services.any(|it| it.id == *id && it.version.has_all_of(version))
-            };
-            index.offering(id.as_str()).iter().copied().filter(does).collect()
-        });
-        files.clone()
     }
 }
 

@@ -5,24 +5,38 @@
 //! whatever order it comes. [`decide`] takes what is known of files ([`Offer`]) and what a
 //! host wants of them ([`Policy`]).
 
+mod admit;
 mod advice;
+mod asked;
+mod askers;
 mod choose;
 mod decide;
+mod effort;
+mod excerpt;
 mod goals;
+mod index;
 mod lock;
+mod missing;
 mod offer;
 mod order;
+mod parts;
 mod policy;
+mod pose;
 mod profile;
+mod range;
 mod reason;
+mod running;
 mod search;
 mod sift;
+mod spelling;
 mod why;
 
 pub use advice::Advice;
 pub use decide::{Chosen, Decision, HeldBack, decide};
+pub use excerpt::Excerpt;
 pub use lock::{Entry, Lock, LockError};
+pub use missing::{Because, Missing};
 pub use offer::{Name, Offer, Refused};
 pub use policy::{Active, Held, KindRule, Line, Policy, Versions};
 pub use profile::{Profile, UnknownProfile};
-pub use reason::{Because, Missing, Reason, Why};
+pub use reason::{Reason, Why};

@@ -79,18 +79,19 @@ impl Lock {
 
     pub(crate) fn names(&self, offer: &Offer) -> bool {
         let Manifest { id, version, .. } = &*offer.manifest;
-        self.of_id(id).any(|entry| entry.version == *version && entry.blake3 == offer.hash)
+        let key = (id, version, offer.hash.as_str());
+        self.entries
+            .binary_search_by(|it| (&it.id, &it.version, it.blake3.as_str()).cmp(&key))
+            .is_ok()
     }
 
     /// What it has of a plugin: of this version, if any.
     pub(crate) fn entry_of(&self, id: &PluginId, version: &Version) -> Option<(Version, String)> {
-        let one = self.of_id(id).min_by_key(|entry| entry.version != *version)?;
-        Some((one.version.clone(), one.blake3.clone()))
-    }
-
-    fn of_id<'a>(&'a self, id: &'a PluginId) -> impl Iterator<Item = &'a Entry> {
         let begin = self.entries.partition_point(|entry| entry.id < *id);
-        self.entries[begin..].iter().take_while(move |entry| entry.id == *id)
+        let same = self.entries.partition_point(|it| (&it.id, &it.version) < (id, version));
+        let is_same = |entry: &&Entry| entry.id == *id && entry.version == *version;
+        let one = self.entries.get(same).filter(is_same).or_else(|| self.entries.get(begin))?;
+        (one.id == *id).then(|| (one.version.clone(), one.blake3.clone()))
     }
 }
 

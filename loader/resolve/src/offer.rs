@@ -44,6 +44,16 @@ impl Offer {
     pub fn name(&self) -> Name {
         Name { id: self.manifest.id.clone(), version: self.manifest.version.clone() }
     }
+
+    /// How long its name is, in bytes, at least.
+    pub(crate) fn length_of_name(&self) -> usize {
+        self.manifest.id.as_str().len() + length_of(&self.manifest.version)
+    }
+}
+
+/// How long a version is, in bytes, at least: of some parts as long as its author likes.
+pub(crate) fn length_of(version: &Version) -> usize {
+    version.pre.len() + version.build.len()
 }
 
 impl std::fmt::Display for Name {

@@ -41,7 +41,10 @@ pub struct Policy {
     pub lock: Option<Lock>,
     /// Whether what is not in the lock is refused.
     pub locked: bool,
-    /// How much work a decision may be, in steps of some nanoseconds.
+    /// How much work a decision may be, in steps of some nanoseconds: for the search, and
+    /// as much again at most for what comes before and after it. Where that is not enough,
+    /// those that ask for the most, or are bound up with the most, do not run and say so
+    /// ([`Reason::Undecided`](crate::Reason::Undecided)).
     pub effort: u64,
 }
 

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use plugbay_manifest::{PluginId, Selector};
 use semver::{Version, VersionReq};
 
-use crate::offer::{Name, Refused};
+use crate::excerpt::Excerpt;
+use crate::missing::Missing;
+use crate::offer::Name;
 use crate::policy::Held;
 
 /// Why a plugin that could be loaded does not run.
@@ -23,9 +25,9 @@ pub enum Reason {
     #[error("needs {} of its host, which this one does not have", listed(.missing))]
     Features {
         /// Those that the host has not.
-        missing: Vec<String>,
+        missing: Excerpt,
         /// Those that it has.
-        has: Vec<String>,
+        has: Excerpt,
     },
     /// Somebody disabled it.
     #[error("is disabled")]
@@ -52,7 +54,7 @@ pub enum Reason {
         /// What it takes it for.
         kind: String,
         /// What it is.
-        found: Vec<String>,
+        found: Excerpt,
     },
     /// The same bytes are there once more.
     #[error("the same bytes as {}", .other.display())]
@@ -130,44 +132,22 @@ pub enum Reason {
         why: Why,
     },
     /// It waits for itself.
-    #[error("needs what needs it: {}", circle(.0))]
-    Circle(
-        /// Each needs the next one, and the last one the first one.
-        Vec<Name>,
-    ),
+    #[error("needs what needs it: {}", circle(.members, *.more))]
+    Circle {
+        /// Each needs the next one.
+        members: Vec<Name>,
+        /// How many come after those, before the first one again.
+        more: usize,
+    },
     /// What it takes part in is too much to decide on.
     #[error(
-        "cannot be decided on: it is bound up with {others} other files by dependencies, \
+        "cannot be decided on: it is bound up with {others} other files or more by dependencies, \
          conflicts and kinds, more than this host follows up"
     )]
     Undecided {
-        /// How many files are tied to each other.
+        /// How many other files it is tied to, at the least.
         others: usize,
     },
-}
-
-/// What is missing, what there is of it, and why that does not do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing {
-    /// `sql ^2`, or `plugbay.renderer 1.2`.
-    pub wants: String,
-    /// What there is that would not do.
-    pub found: Vec<String>,
-    /// Files that might have done, and are refused.
-    pub refused: Vec<Refused>,
-    /// One that would do, and why it does not run.
-    pub because: Option<Because>,
-}
-
-/// Why another one does not run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Because {
-    /// The other one.
-    pub name: Name,
-    /// The one that it goes back to, where that is yet another one.
-    pub root: Option<Name>,
-    /// Why that one does not run.
-    pub reason: String,
 }
 
 /// Why one that runs goes before another one.
@@ -204,7 +184,7 @@ impl Reason {
             Self::Need(_) => "PB0308",
             Self::Conflict { .. } => "PB0309",
             Self::Kind { .. } => "PB0310",
-            Self::Circle(_) => "PB0311",
+            Self::Circle { .. } => "PB0311",
             Self::TooNew { .. } => "PB0312",
             Self::NotEnabled { .. } => "PB0313",
             Self::NotLocked { .. } => "PB0314",
@@ -225,7 +205,7 @@ impl Reason {
                 "use a host that has that; this one says of no feature that it has it".into()
             }
             Self::Features { has, .. } => {
-                format!("use a host that has that; this one has {}", has.join(", "))
+                format!("use a host that has that; this one has {has}")
             }
             Self::Disabled => format!("let it run with: host-app enable {id}"),
             Self::NotEnabled { .. } => format!("enable every version with: host-app enable {id}"),
@@ -249,61 +229,19 @@ impl Reason {
             Self::TooNew { by, .. } => {
                 format!("use a version of {} that takes this one, or leave the older one", by.id)
             }
+            Self::Dependency(missing) if missing.is_of(id) => {
+                format!("use a version of {id} that does not need another one in its own place")
+            }
             Self::Dependency(missing) | Self::Need(missing) => missing.hint(),
             Self::Conflict { with, why, .. } => why.hint(id, with, None),
             Self::Kind { kind, with, why, .. } => why.hint(id, with, Some(kind)),
-            Self::Circle(_) => {
+            Self::Circle { .. } => {
                 "let one of them do without another: optional = true in its plugin.toml".into()
             }
             Self::Undecided { .. } => {
                 "remove plugins or versions from the folder that are not meant to run".into()
             }
         }
-    }
-}
-
-impl Missing {
-    fn hint(&self) -> String {
-        match &self.because {
-            Some(Because { name, root: None, .. }) => {
-                format!("first let {} run", name.id)
-            }
-            Some(Because { root: Some(root), .. }) => {
-                format!("begin with {}: host-app plan --why {}", root.id, root.id)
-            }
-            None if !self.refused.is_empty() => "replace the file that is refused".into(),
-            None => format!("put {} into a plugins folder", self.wants),
-        }
-    }
-}
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { wants, found, refused, because } = self;
-        write!(f, "{wants}")?;
-        match because {
-            Some(Because { name, root: None, reason }) => {
-                return write!(f, "; {name} is not run: {reason}");
-            }
-            Some(Because { name, root: Some(root), reason }) => {
-                return write!(f, "; {name} is not run, which goes back to {root}: {reason}");
-            }
-            None if found.is_empty() && refused.is_empty() => {
-                write!(f, ", and there is none")?;
-            }
-            None if found.is_empty() => {}
-            None => {
-                let (some, more) = found.split_at(found.len().min(3));
-                write!(f, ", found {}", some.join(", "))?;
-                if !more.is_empty() {
-                    write!(f, " and {} more", more.len())?;
-                }
-            }
-        }
-        for Refused { id, version, reason } in refused.iter().take(3) {
-            write!(f, "; {id} {version} is refused: {reason}")?;
-        }
-        Ok(())
     }
 }
 
@@ -349,13 +287,12 @@ pub(crate) fn wanted(id: &PluginId, version: &VersionReq) -> String {
     Selector { id: id.clone(), version: version.clone() }.to_string().replacen('@', " ", 1)
 }
 
-fn listed(words: &[String]) -> String {
-    let quoted: Vec<_> = words.iter().map(|word| format!("`{}`", word.escape_debug())).collect();
-    quoted.join(", ")
+fn listed(words: &Excerpt) -> String {
+    words.shown(usize::MAX, |word| format!("`{}`", word.escape_debug()))
 }
 
-fn of_kinds(found: &[String]) -> String {
-    if found.is_empty() { "of no kind".into() } else { found.join(", ") }
+fn of_kinds(found: &Excerpt) -> String {
+    if found.is_empty() { "of no kind".into() } else { found.to_string() }
 }
 
 fn in_lock(locked: &Option<(Version, String)>) -> String {
@@ -385,11 +322,11 @@ fn kind_and_sub_type(kind: &str, sub_type: &Option<(String, Option<String>)>) ->
     }
 }
 
-fn circle(names: &[Name]) -> String {
-    let (some, more) = names.split_at(names.len().min(12));
+fn circle(names: &[Name], more: usize) -> String {
+    let (some, rest) = names.split_at(names.len().min(12));
     let mut text = some.iter().map(ToString::to_string).collect::<Vec<_>>().join(" → ");
-    if !more.is_empty() {
-        text.push_str(&format!(" → … {} more …", more.len()));
+    if rest.len() + more > 0 {
+        text.push_str(&format!(" → … {} more …", rest.len() + more));
     }
     if let Some(first) = names.first() {
         text.push_str(&format!(" → {first}"));

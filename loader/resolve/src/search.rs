@@ -54,8 +54,8 @@ impl Literal {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Exhausted;
 
-/// No answer fulfils everything.
-#[derive(Debug, PartialEq, Eq)]
+/// Why there is no answer.
+#[derive(Debug)]
 enum Stuck {
     Never,
     Exhausted,
@@ -127,8 +127,7 @@ impl Search {
         literals.retain(|literal| self.value(*literal).is_none());
         literals.sort_unstable();
         literals.dedup();
-        let opposite = |pair: &[Literal]| matches!(pair, [a, b] if *b == a.negated());
-        if literals.windows(2).any(opposite) {
+        if literals.windows(2).any(|pair| matches!(pair, [a, b] if *b == a.negated())) {
             return;
         }
         match *literals {
@@ -193,9 +192,8 @@ impl Search {
                     Some(var) => {
                         self.decisions.push((self.trail.len(), var));
                         let preferred = self.preferred[var as usize];
-                        let literal =
-                            if preferred { Literal::is(var) } else { Literal::is_not(var) };
-                        self.assign(literal, Cause::None);
+                        let is = if preferred { Literal::is } else { Literal::is_not };
+                        self.assign(is(var), Cause::None);
                     }
                     None => return Ok(()),
                 },
@@ -206,7 +204,9 @@ impl Search {
     fn next_without_value(&mut self) -> Option<Var> {
         let from = self.cursor as usize;
         let at = self.values[from..].iter().position(Option::is_none);
-        let next = from + at.unwrap_or(self.values.len() - from);
+        let looked_at = at.unwrap_or(self.values.len() - from);
+        let next = from + looked_at;
+        self.spend(looked_at as u64 / 8);
         self.cursor = u32::try_from(next).unwrap_or(u32::MAX);
         at.map(|_| self.cursor)
     }
@@ -240,6 +240,7 @@ impl Search {
     fn follow(&mut self) -> Result<Option<Vec<Literal>>, Stuck> {
         while let Some(literal) = self.trail.get(self.followed).copied() {
             self.followed += 1;
+            self.spend(1);
             if let Some(conflict) = self.follow_groups(literal) {
                 return Ok(Some(conflict));
             }
@@ -361,6 +362,8 @@ impl Search {
         for literal in &learned {
             self.seen[literal.var() as usize] = false;
         }
+        // What was looked through, and what is kept for good.
+        self.spend((self.trail.len() - at) as u64 / 8 + learned.len() as u64);
         let level_of = |literal: &Literal| self.levels[literal.var() as usize];
         let latest = learned.iter().enumerate().max_by_key(|(_, literal)| level_of(literal));
         match latest.map(|(at, literal)| (at, level_of(literal))) {
@@ -394,94 +397,4 @@ impl Search {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn literal(number: i32) -> Literal {
-        let var = number.unsigned_abs() - 1;
-        if number > 0 { Literal::is(var) } else { Literal::is_not(var) }
-    }
-
-    /// The greatest answer, by trying all, the greatest first.
-    fn slowly(preferred: &[bool], clauses: &[Vec<i32>], groups: &[Vec<u32>]) -> Option<Vec<bool>> {
-        let count = preferred.len();
-        (0..1_u32 << count).find_map(|number| {
-            let values: Vec<bool> = (0..count)
-                .map(|var| preferred[var] != (number >> (count - 1 - var) & 1 == 1))
-                .collect();
-            let holds =
-                |literal: &i32| values[literal.unsigned_abs() as usize - 1] == (*literal > 0);
-            let fits = clauses.iter().all(|clause| clause.iter().any(holds))
-                && groups
-                    .iter()
-                    .all(|group| group.iter().filter(|var| values[**var as usize]).count() < 2);
-            fits.then_some(values)
-        })
-    }
-
-    fn quickly(
-        preferred: &[bool],
-        clauses: &[Vec<i32>],
-        groups: &[Vec<u32>],
-        later: usize,
-    ) -> Option<Vec<bool>> {
-        let mut search = Search::new(u64::MAX);
-        for preferred in preferred {
-            search.add_variable(*preferred);
-        }
-        for group in groups {
-            search.add_group(group.clone());
-        }
-        let (first, second) = clauses.split_at(later.min(clauses.len()));
-        let add = |search: &mut Search, clauses: &[Vec<i32>]| {
-            for clause in clauses {
-                search.add_clause(clause.iter().map(|number| literal(*number)).collect());
-            }
-        };
-        add(&mut search, first);
-        search.run().unwrap()?;
-        add(&mut search, second);
-        search.run().unwrap()?;
-        Some((0..preferred.len()).map(|var| search.is_true(u32::try_from(var).unwrap())).collect())
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(1_000))]
-
-        #[test]
-        fn the_greatest_answer_is_found(
-            preferred in prop::collection::vec(any::<bool>(), 9),
-            clauses in prop::collection::vec(
-                prop::collection::vec((1..=9_i32, any::<bool>()), 1..4),
-                0..30,
-            ),
-            groups in prop::collection::vec(prop::collection::btree_set(0..9_u32, 2..5), 0..4),
-            later in 0..30_usize,
-        ) {
-            let signed = |(number, positive): (i32, bool)| if positive { number } else { -number };
-            let clauses: Vec<Vec<i32>> =
-                clauses.into_iter().map(|clause| clause.into_iter().map(signed).collect()).collect();
-            let groups: Vec<Vec<u32>> =
-                groups.into_iter().map(|group| group.into_iter().collect()).collect();
-            let expected = slowly(&preferred, &clauses, &groups);
-            prop_assert_eq!(quickly(&preferred, &clauses, &groups, later), expected);
-        }
-    }
-
-    #[test]
-    fn it_ends_when_its_effort_is_used_up() {
-        // Eleven pigeons in ten holes: exponential for every method like this one.
-        let mut search = Search::new(100_000);
-        let holes: Vec<Vec<Var>> =
-            (0..11).map(|_| (0..10).map(|_| search.add_variable(true)).collect()).collect();
-        for pigeon in &holes {
-            search.add_clause(pigeon.iter().map(|var| Literal::is(*var)).collect());
-        }
-        for hole in 0..10 {
-            search.add_group(holes.iter().map(|pigeon| pigeon[hole]).collect());
-        }
-        assert_eq!(search.run(), Err(Exhausted));
-    }
-}
+mod tests;

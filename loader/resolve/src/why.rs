@@ -5,37 +5,63 @@
 //! found beside it, in what runs, and not in how the search went. Where it lacks another
 //! file that does not run, that one's reason is the reason; of several ways the
 //! shortest, and where there is no end to it, they wait for each other.
+//!
+//! What many have in common is looked for once, and the rest has a bounded effort: a
+//! reason that would take more is not found, and that is said.
 
 mod circles;
+mod excluded;
+mod missing;
+mod reach;
 
-use std::collections::{HashMap, HashSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
-use plugbay_manifest::takes;
+use plugbay_manifest::ContractVersion;
+use semver::Version;
 
-use crate::goals::{GroupRule, Question, Requirement, Wanted};
-use crate::offer::{Offer, Refused};
-use crate::reason::{Because, Missing, Reason, Why, wanted};
+use self::missing::There;
+use crate::askers::Askers;
+use crate::choose::Choice;
+use crate::effort::Effort;
+use crate::goals::{GroupRule, Question, Requirement};
+use crate::missing::Because;
+use crate::offer::{Name, Offer, Refused};
+use crate::reason::Reason;
+use crate::running::Running;
 
 pub(crate) struct Explained<'a> {
     offers: &'a [Offer],
     question: &'a Question,
-    levels: &'a [Vec<usize>],
-    runs: HashSet<usize>,
+    choice: &'a Choice,
+    running: &'a Running,
+    effort: Effort,
     /// By file, of those that were not in question.
     out: HashMap<usize, &'a Reason>,
-    out_by_id: HashMap<&'a str, Vec<usize>>,
+    out_by_id: BTreeMap<&'a str, Vec<usize>>,
+    out_by_contract: HashMap<&'a str, Vec<(usize, ContractVersion)>>,
     refused: HashMap<&'a str, Vec<&'a Refused>>,
     /// By goal: the file that runs.
     winners: HashMap<usize, usize>,
-    /// By file that runs: who needs it, as file and number of the requirement.
+    /// By file that runs: who cannot do with another one, as file and number of the
+    /// requirement.
     users: HashMap<usize, Vec<(usize, usize)>>,
     /// By file that runs: the goal that matters most of those that need it, and its file.
     backing: HashMap<usize, (usize, usize)>,
     groups: HashMap<usize, Vec<usize>>,
+    /// By group: the one of it that runs.
+    of_group: Vec<Option<usize>>,
     exclusions: HashMap<usize, Vec<usize>>,
     /// By exclusion: who says so and runs, and who is excluded and runs, those that go
     /// before others first.
     active: Vec<(Vec<usize>, Vec<usize>)>,
+    /// By set: what there is beside it, where somebody asked.
+    there: RefCell<HashMap<usize, Rc<There>>>,
+    /// By set: the newest file, and the newest one of another plugin.
+    newest: RefCell<HashMap<usize, [Option<usize>; 2]>>,
+    /// By file that runs: those that run and need it, through others as well, in order.
+    leading: RefCell<HashMap<usize, Rc<[usize]>>>,
 }
 
 /// Where a file's reason comes from.
@@ -48,39 +74,46 @@ struct Way {
     root: usize,
 }
 
+/// A reason was not found with the effort that there is.
+struct NotFound;
+
+/// A reason, if this was it.
+type Found<T> = Result<Option<T>, NotFound>;
+
 impl<'a> Explained<'a> {
     pub(crate) fn new(
         offers: &'a [Offer],
         question: &'a Question,
-        levels: &'a [Vec<usize>],
-        out: &'a [(usize, Reason)],
-        refused: &'a [Refused],
+        choice: &'a Choice,
+        running: &'a Running,
+        effort: u64,
     ) -> Self {
         let mut this = Self {
             offers,
             question,
-            levels,
-            runs: levels.iter().flatten().copied().collect(),
-            out: out.iter().map(|(file, reason)| (*file, reason)).collect(),
-            out_by_id: HashMap::new(),
+            choice,
+            running,
+            effort: Effort::new(effort / STEPS_A_LOOK),
+            out: HashMap::new(),
+            out_by_id: BTreeMap::new(),
+            out_by_contract: HashMap::new(),
             refused: HashMap::new(),
             winners: HashMap::new(),
             users: HashMap::new(),
             backing: HashMap::new(),
             groups: HashMap::new(),
+            of_group: Vec::new(),
             exclusions: HashMap::new(),
             active: Vec::new(),
+            there: RefCell::default(),
+            newest: RefCell::default(),
+            leading: RefCell::default(),
         };
-        for (file, _) in out {
-            this.out_by_id.entry(offers[*file].manifest.id.as_str()).or_default().push(*file);
-        }
-        for one in refused {
-            this.refused.entry(one.id.as_str()).or_default().push(one);
-        }
-        for file in &this.runs {
+        for file in choice.levels.iter().flatten() {
             this.winners.insert(question.goal_of[file], *file);
         }
         for (number, group) in question.groups.iter().enumerate() {
+            this.of_group.push(group.files.iter().copied().find(|file| running.has(*file)));
             if group.rule != GroupRule::Goal {
                 for file in &group.files {
                     this.groups.entry(*file).or_default().push(number);
@@ -90,7 +123,7 @@ impl<'a> Explained<'a> {
         for (number, exclusion) in question.exclusions.iter().enumerate() {
             let active = |files: &[usize]| {
                 let mut active: Vec<_> =
-                    files.iter().copied().filter(|file| this.runs.contains(file)).collect();
+                    files.iter().copied().filter(|file| running.has(*file)).collect();
                 active.sort_by_key(|file| question.goal_of[file]);
                 active
             };
@@ -106,14 +139,31 @@ impl<'a> Explained<'a> {
         this
     }
 
+    /// What was not in question, to be told of by those that need it.
+    pub(crate) fn beside(mut self, out: &'a [(usize, Reason)], refused: &'a [Refused]) -> Self {
+        for (file, reason) in out {
+            let manifest = &self.offers[*file].manifest;
+            self.out.insert(*file, reason);
+            self.out_by_id.entry(manifest.id.as_str()).or_default().push(*file);
+            for service in &manifest.services {
+                let offering = self.out_by_contract.entry(service.id.as_str()).or_default();
+                offering.push((*file, service.version));
+            }
+        }
+        self.out_by_id.values_mut().for_each(|files| files.sort_unstable());
+        for one in refused {
+            self.refused.entry(one.id.as_str()).or_default().push(one);
+        }
+        self
+    }
+
     fn see_users(&mut self) {
-        for &file in self.levels.iter().rev().flatten() {
+        for &file in self.choice.levels.iter().rev().flatten() {
             let own = (self.question.goal_of[&file], file);
             let backed = self.backing.get(&file).copied().unwrap_or(own).min(own);
             for (number, requirement) in self.requirements(file).iter().enumerate() {
-                let mut doing = requirement.files.iter().filter(|it| self.runs.contains(it));
-                let (first, second) = (doing.next().copied(), doing.next());
-                if let (Some(only), None) = (first, second) {
+                let mut doing = self.running.doing(requirement);
+                if let (Some(only), None) = (doing.next(), doing.next()) {
                     self.users.entry(only).or_default().push((file, number));
                     let backing = self.backing.entry(only).or_insert(backed);
                     *backing = backed.min(*backing);
@@ -123,93 +173,95 @@ impl<'a> Explained<'a> {
     }
 
     fn requirements(&self, file: usize) -> &'a [Requirement] {
-        self.question.hard.get(&file).map_or(&[], Vec::as_slice)
+        self.question.hard_of(file)
     }
 
     fn lacking(&self, file: usize) -> impl Iterator<Item = (usize, &'a Requirement)> {
         let numbered = self.requirements(file).iter().enumerate();
-        numbered.filter(move |(_, requirement)| {
-            !requirement.files.iter().any(|other| self.runs.contains(other) || *other == file)
-        })
+        numbered.filter(|(_, requirement)| self.running.doing(requirement).next().is_none())
     }
 
-    /// The reasons of all that were in question and do not run. `undecided` were given up.
-    pub(crate) fn reasons(&self, undecided: &[usize]) -> HashMap<usize, Reason> {
+    fn is_empty(&self, requirement: &Requirement) -> bool {
+        self.question.doing(requirement).iter().all(|files| files.is_empty())
+    }
+
+    /// The reasons of all that were in question and do not run.
+    pub(crate) fn reasons(&self) -> HashMap<usize, Reason> {
         let held: Vec<usize> = {
             let files = self.question.goals.iter().flat_map(|goal| goal.files.iter().copied());
-            let mut held: Vec<_> = files.filter(|file| !self.runs.contains(file)).collect();
+            let mut held: Vec<_> = files.filter(|file| !self.running.has(*file)).collect();
             held.sort_unstable();
             held
         };
-        let mut reasons: HashMap<usize, Reason> = HashMap::new();
-        for &file in undecided {
-            reasons.insert(file, Reason::Undecided { others: undecided.len().saturating_sub(1) });
-        }
+        let undecided = &self.choice.undecided;
+        let mut reasons: HashMap<usize, Reason> =
+            undecided.iter().map(|file| (*file, self.undecided(*file))).collect();
         for &file in held.iter().filter(|file| undecided.binary_search(file).is_err()) {
-            if let Some(reason) = self.root(file) {
-                reasons.insert(file, reason);
+            match self.root(file) {
+                Ok(None) => {}
+                Ok(Some(reason)) => drop(reasons.insert(file, reason)),
+                Err(NotFound) => drop(reasons.insert(file, self.undecided(file))),
             }
         }
         let ways = self.ways(&held, &reasons);
-        let mut circles = HashMap::new();
-        for &file in held.iter().filter(|file| !reasons.contains_key(file)) {
-            if !ways.contains_key(&file) {
-                self.circle(file, &reasons, &ways, &mut circles);
-            }
-        }
-        reasons.extend(circles);
-        let told: Vec<_> = ways
-            .iter()
-            .map(|(file, way)| (*file, self.by_way(*file, *way, &reasons[&way.root])))
+        let left = |file: &&usize| !reasons.contains_key(file) && !ways.contains_key(file);
+        let waiting: Vec<usize> = held.iter().filter(left).copied().collect();
+        let told: HashMap<usize, String> = ways
+            .values()
+            .map(|way| way.root)
+            .collect::<std::collections::HashSet<_>>()
+            .into_iter()
+            .map(|root| (root, reasons[&root].to_string()))
             .collect();
-        reasons.extend(told);
-        // Those that wait for one of a circle.
-        for &file in &held {
-            if !reasons.contains_key(&file) {
-                let reason = self.before_a_circle(file, &reasons);
-                reasons.insert(file, reason);
-            }
+        for (file, way) in &ways {
+            let reason = self.by_way(*file, *way, &told[&way.root]);
+            reasons.insert(*file, reason.unwrap_or_else(|NotFound| self.undecided(*file)));
         }
+        reasons.extend(self.waiting(&waiting));
         reasons
     }
 
+    /// That the effort is over for a file.
+    fn undecided(&self, file: usize) -> Reason {
+        let goal = self.question.goal_of.get(&file);
+        let files = goal.and_then(|goal| self.choice.bound_up.get(goal)).copied();
+        Reason::Undecided { others: files.unwrap_or(1).saturating_sub(1) }
+    }
+
     /// A reason that needs no other file's reason.
-    fn root(&self, file: usize) -> Option<Reason> {
+    fn root(&self, file: usize) -> Found<Reason> {
         let winner = self.question.goal_of.get(&file).and_then(|goal| self.winners.get(goal));
         if let Some(winner) = winner
             && self.offers[*winner].manifest.version > self.offers[file].manifest.version
         {
-            return Some(Reason::Older {
-                newer: self.offers[*winner].manifest.version.clone(),
+            return Ok(Some(Reason::Older {
+                newer: self.version(*winner)?,
                 other: self.offers[*winner].path.clone(),
-            });
+            }));
         }
-        let nothing = self.lacking(file).find(|(_, requirement)| requirement.files.is_empty());
+        let nothing = self.lacking(file).find(|(_, requirement)| self.is_empty(requirement));
         if let Some((_, requirement)) = nothing {
-            return Some(self.missing(file, requirement, None));
+            return self.missing(file, requirement, None).map(Some);
         }
         let lacks = self.lacking(file).next().is_some();
-        self.excluded(file, winner.copied(), !lacks)
-            .or_else(|| winner.filter(|_| !lacks).map(|winner| self.too_new(file, *winner)))
+        if let Some(reason) = self.excluded(file, winner.copied(), !lacks)? {
+            return Ok(Some(reason));
+        }
+        match winner {
+            Some(winner) if !lacks => self.too_new(file, *winner).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// For those that lack files which do not run: the shortest way to one with a reason.
-    fn ways(&self, held: &[usize], reasons: &HashMap<usize, Reason>) -> HashMap<usize, Way> {
-        let mut askers: HashMap<*const usize, Vec<(usize, usize)>> = HashMap::new();
-        let mut sets: HashMap<usize, Vec<*const usize>> = HashMap::new();
+    fn ways(&self, held: &[usize], reasons: &HashMap<usize, Reason>) -> BTreeMap<usize, Way> {
+        let mut askers = Askers::new(self.question);
         for &file in held.iter().filter(|file| !reasons.contains_key(file)) {
-            for (number, requirement) in self.lacking(file) {
-                let set = requirement.files.as_ptr();
-                let asking = askers.entry(set).or_default();
-                if asking.is_empty() {
-                    for other in requirement.files.iter() {
-                        sets.entry(*other).or_default().push(set);
-                    }
-                }
-                asking.push((file, number));
+            for (number, _) in self.lacking(file) {
+                askers.add(file, number);
             }
         }
-        let mut ways: HashMap<usize, Way> = HashMap::new();
+        let mut ways: BTreeMap<usize, Way> = BTreeMap::new();
         let mut front: Vec<(usize, usize)> =
             held.iter().filter(|it| reasons.contains_key(it)).map(|it| (*it, *it)).collect();
         while !front.is_empty() {
@@ -220,13 +272,11 @@ impl<'a> Explained<'a> {
                 key(*b).cmp(&key(*a))
             });
             for (file, root) in front {
-                for set in sets.remove(&file).unwrap_or_default() {
-                    for (asker, number) in askers.remove(&set).unwrap_or_default() {
-                        ways.entry(asker).or_insert_with(|| {
-                            next.push((asker, root));
-                            Way { number, next: file, root }
-                        });
-                    }
+                for (asker, number) in askers.told_by(file) {
+                    ways.entry(asker).or_insert_with(|| {
+                        next.push((asker, root));
+                        Way { number, next: file, root }
+                    });
                 }
             }
             front = next;
@@ -234,201 +284,35 @@ impl<'a> Explained<'a> {
         ways
     }
 
-    fn by_way(&self, file: usize, way: Way, reason: &Reason) -> Reason {
-        let because = Because {
-            name: self.offers[way.next].name(),
-            root: (way.root != way.next).then(|| self.offers[way.root].name()),
-            reason: reason.to_string(),
-        };
+    fn by_way(&self, file: usize, way: Way, reason: &str) -> Result<Reason, NotFound> {
+        let because = self.because(way.next, way.root, reason)?;
         self.missing(file, &self.requirements(file)[way.number], Some(because))
     }
 
-    fn missing(&self, file: usize, requirement: &Requirement, because: Option<Because>) -> Reason {
-        let manifest = &self.offers[file].manifest;
-        match requirement.what {
-            Wanted::Dependency(number) => {
-                let dependency = &manifest.dependencies[number];
-                let id = dependency.id.as_str();
-                let fits =
-                    |file: usize| takes(&dependency.version, &self.offers[file].manifest.version);
-                let out = self.out_by_id.get(id).into_iter().flatten().copied();
-                let because =
-                    because.or_else(|| self.because_out(out.clone().filter(|it| fits(*it))));
-                let good = self.question.index.of_id(&dependency.id).iter().copied();
-                let mut others: Vec<usize> = good.chain(out).filter(|it| !fits(*it)).collect();
-                others.sort_by(|a, b| self.offers[*b].name().cmp(&self.offers[*a].name()));
-                let refused = self.refused.get(id).into_iter().flatten();
-                let refused = refused.filter(|one| takes(&dependency.version, &one.version));
-                Reason::Dependency(Missing {
-                    wants: wanted(&dependency.id, &dependency.version),
-                    found: others.iter().map(|it| self.offers[*it].name().to_string()).collect(),
-                    refused: refused.map(|one| (*one).clone()).collect(),
-                    because,
-                })
-            }
-            Wanted::Need(number) => {
-                let need = &manifest.needs[number];
-                let provides = |file: &usize| {
-                    let offer = &self.offers[*file];
-                    offer.manifest.id != manifest.id
-                        && offer.manifest.services.iter().any(|it| it.satisfies(need))
-                };
-                let out = self.out_by_id.values().flatten().copied();
-                let because = because.or_else(|| self.because_out(out.filter(|it| provides(it))));
-                let offering = self.question.index.offering(need.id.as_str()).iter();
-                let found = offering.filter(|it| !provides(it)).map(|other| {
-                    let offer = &self.offers[*other];
-                    let mut of_it = offer.manifest.services.iter().filter(|it| it.id == need.id);
-                    let version = of_it.next().map(|it| it.version.to_string()).unwrap_or_default();
-                    format!("{} with {version}", offer.name())
-                });
-                Reason::Need(Missing {
-                    wants: format!("{} {}", need.id, need.version),
-                    found: found.collect(),
-                    refused: Vec::new(),
-                    because,
-                })
-            }
-        }
+    fn because(&self, next: usize, root: usize, reason: &str) -> Result<Because, NotFound> {
+        self.spend(reason.len() / BYTES_A_LOOK)?;
+        let root = if root == next { None } else { Some(self.name(root)?) };
+        Ok(Because { name: self.name(next)?, root, reason: reason.to_owned() })
     }
 
-    /// One that would do, of those that run whatever the others do.
-    fn because_out(&self, files: impl Iterator<Item = usize>) -> Option<Because> {
-        let newest = files.max_by_key(|file| self.offers[*file].name())?;
-        let reason = self.out.get(&newest)?.to_string();
-        Some(Because { name: self.offers[newest].name(), root: None, reason })
+    /// What others wrote is counted where it is kept: a version may be as long as a manifest,
+    /// and thousands may need it.
+    fn name(&self, file: usize) -> Result<Name, NotFound> {
+        self.spend(self.offers[file].length_of_name() / BYTES_A_LOOK)?;
+        Ok(self.offers[file].name())
     }
 
-    /// What runs and excludes it, where that is the cause. `surely`: there is no other.
-    fn excluded(&self, file: usize, winner: Option<usize>, surely: bool) -> Option<Reason> {
-        let is_other = |other: &usize| *other != file && self.runs.contains(other);
-        for number in self.groups.get(&file).into_iter().flatten() {
-            let group = &self.question.groups[*number];
-            let Some(with) = group.files.iter().copied().find(|it| is_other(it)) else { continue };
-            if Some(with) == winner {
-                continue;
-            }
-            let Some(why) = self.why(with, file, winner, surely) else { continue };
-            let (kind, sub_type) = match group.rule.clone() {
-                GroupRule::Goal => continue,
-                GroupRule::Kind(kind) => (kind, None),
-                GroupRule::SubType(kind, attribute, value) => (kind, Some((attribute, value))),
-            };
-            return Some(Reason::Kind { kind, sub_type, with: self.offers[with].name(), why });
-        }
-        for number in self.exclusions.get(&file).into_iter().flatten() {
-            let exclusion = &self.question.exclusions[*number];
-            let (by, others) = &self.active[*number];
-            let says_so = exclusion.by.binary_search(&file).is_ok();
-            let excluded = exclusion.others.binary_search(&file).is_ok();
-            let others = others.iter().filter(|_| says_so).map(|it| (*it, true));
-            let by = by.iter().filter(|_| excluded).map(|it| (*it, false));
-            // The first ones matter most; if it is none of them, they lack something.
-            let mut with = others.chain(by).filter(|(it, _)| *it != file).take(MOST_ASKED);
-            let found = with.find_map(|(with, by_it)| {
-                Some((with, by_it, self.why(with, file, winner, surely)?))
-            });
-            if let Some((with, by_it, why)) = found {
-                return Some(Reason::Conflict {
-                    with: self.offers[with].name(),
-                    by_it,
-                    conflict: exclusion.conflict.to_string(),
-                    why,
-                });
-            }
-        }
-        None
+    fn version(&self, file: usize) -> Result<Version, NotFound> {
+        self.name(file).map(|name| name.version)
     }
 
-    /// Why `runs` goes before `other`; none where it does not.
-    fn why(&self, runs: usize, other: usize, winner: Option<usize>, surely: bool) -> Option<Why> {
-        if let Some(winner) = winner {
-            return Some(Why::Beside(self.offers[winner].manifest.version.clone()));
-        }
-        let (goal, others) = (self.question.goal_of[&runs], self.question.goal_of[&other]);
-        if goal < others {
-            let (one, two) = (&self.question.goals[goal], &self.question.goals[others]);
-            let newest = |files: &[usize]| {
-                files.first().map(|file| self.offers[*file].manifest.version.clone())
-            };
-            return Some(match () {
-                () if one.by_hand != two.by_hand => Why::ByHand,
-                () if one.position != two.position => Why::Precedence,
-                () if newest(&one.files) != newest(&two.files) => Why::Version,
-                () => Why::Id,
-            });
-        }
-        if let Some((goal, file)) = self.backing.get(&runs)
-            && *goal < others
-        {
-            return Some(Why::NeededBy(self.offers[*file].name()));
-        }
-        let needs = self.requirements(other).iter().flat_map(|it| it.files.iter());
-        let own = needs.copied().find(|need| self.leads_to(*need, runs));
-        match own {
-            Some(need) => Some(Why::OwnNeed(self.offers[need].name())),
-            None if surely => {
-                let needs = |user: &&usize| {
-                    self.requirements(**user).iter().any(|it| it.files.contains(&runs))
-                };
-                let user = self.levels.iter().flatten().find(needs);
-                user.map(|user| Why::NeededBy(self.offers[*user].name()))
-            }
-            None => None,
-        }
-    }
-
-    /// Whether one that runs needs another one, through others as well.
-    fn leads_to(&self, from: usize, to: usize) -> bool {
-        let (mut open, mut seen) = (vec![from], HashSet::new());
-        while let Some(file) = open.pop() {
-            if file == to {
-                return true;
-            }
-            if !self.runs.contains(&file) || !seen.insert(file) || seen.len() > MOST_LOOKED_AT {
-                continue;
-            }
-            let needs = self.requirements(file).iter().flat_map(|it| it.files.iter());
-            open.extend(needs.filter(|need| self.runs.contains(need)));
-        }
-        false
-    }
-
-    fn too_new(&self, file: usize, winner: usize) -> Reason {
-        let chosen = self.offers[winner].manifest.version.clone();
-        let only = |requirement: &&Requirement| {
-            requirement.files.contains(&winner) && !requirement.files.contains(&file)
-        };
-        let users = self.users.get(&winner).into_iter().flatten();
-        let by = users.copied().find_map(|(user, number)| {
-            Some((user, Some(&self.requirements(user)[number]).filter(only)?))
-        });
-        // Others offer the same, but only if this one does.
-        let by = by.or_else(|| {
-            let mut users = self.levels.iter().flatten();
-            users.find_map(|user| Some((*user, self.requirements(*user).iter().find(only)?)))
-        });
-        match by {
-            Some((user, requirement)) => {
-                let manifest = &self.offers[user].manifest;
-                let wants = match requirement.what {
-                    Wanted::Dependency(number) => {
-                        let dependency = &manifest.dependencies[number];
-                        wanted(&dependency.id, &dependency.version)
-                    }
-                    Wanted::Need(number) => {
-                        format!("{} {}", manifest.needs[number].id, manifest.needs[number].version)
-                    }
-                };
-                Reason::TooNew { chosen, by: self.offers[user].name(), wants }
-            }
-            // What it needs runs, and needs it.
-            None => Reason::Circle(self.way_back(file)),
-        }
+    /// Counts work. What has no bound in what is there is to be counted.
+    fn spend(&self, steps: usize) -> Result<(), NotFound> {
+        self.effort.spend(steps).ok_or(NotFound)
     }
 }
 
-/// Those that run and exclude it of which each is asked whether it is why.
-const MOST_ASKED: usize = 64;
-/// Files that are looked at for a reason.
-const MOST_LOOKED_AT: usize = 10_000;
+/// Steps of the policy's effort that one look is counted as.
+const STEPS_A_LOOK: u64 = 10;
+/// Bytes of others that are kept for one look.
+const BYTES_A_LOOK: usize = 16;

@@ -9,14 +9,14 @@ use plugbay_resolve::{Active, KindRule, Offer, Policy, Reason, Versions, decide}
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 
-use self::support::{id, offer, policy, shown};
+use self::support::{id, needing_itself, offer, policy, shown};
 
 const IDS: [&str; 5] = ["a", "b", "c", "d", "e"];
 const RANGES: [&str; 4] = ["*", "^1", "^2", ">=1.1"];
 const VERSIONS: [&str; 4] = ["1.0.0", "1.1.0", "2.0.0", "2.1.0"];
 
 /// One plugin file, as its author would write it.
-fn file() -> impl Strategy<Value = (usize, usize, String)> {
+fn file() -> impl Strategy<Value = (usize, usize, Offer)> {
     let dependency = (0..IDS.len(), 0..RANGES.len(), prop::bool::weighted(0.3));
     let conflict = prop_oneof![
         (0..IDS.len(), 0..RANGES.len())
@@ -40,9 +40,11 @@ fn file() -> impl Strategy<Value = (usize, usize, String)> {
         (
             prop::option::weighted(0.3, 0..2_u32),
             prop::option::weighted(0.3, (0..2_u32, any::<bool>())),
+            prop::option::weighted(0.1, (0..RANGES.len(), any::<bool>())),
         ),
     )
-        .prop_map(|(own, version, dependencies, conflicts, kind, capable, (offers, needs))| {
+        .prop_map(|(own, version, dependencies, conflicts, kind, capable, others)| {
+            let (offers, needs, itself) = others;
             let conflicts: Vec<_> = conflicts.iter().map(|one| format!("\"{one}\"")).collect();
             let mut text = format!("conflicts = [{}]\n", conflicts.join(", "));
             text += &format!("kinds = [{}]\n", kind.unwrap_or_default());
@@ -65,7 +67,11 @@ fn file() -> impl Strategy<Value = (usize, usize, String)> {
                     "[[needs]]\nid = \"t.c\"\nversion = \"1.{minor}\"\noptional = {optional}\n"
                 );
             }
-            (own, version, text)
+            let mut offer = offer(IDS[own], VERSIONS[version], &text);
+            if let Some((range, optional)) = itself {
+                needing_itself(&mut offer, RANGES[range], optional);
+            }
+            (own, version, offer)
         })
 }
 
@@ -73,7 +79,7 @@ fn folder() -> impl Strategy<Value = Vec<Offer>> {
     prop::collection::vec(file(), 1..9).prop_map(|files| {
         let mut seen = BTreeSet::new();
         let files = files.into_iter().filter(|(own, version, _)| seen.insert((*own, *version)));
-        files.map(|(own, version, text)| offer(IDS[own], VERSIONS[version], &text)).collect()
+        files.map(|(_, _, offer)| offer).collect()
     })
 }
 
@@ -103,7 +109,12 @@ fn a_policy() -> impl Strategy<Value = Policy> {
 /// Whether one file of a set lacks nothing that it needs in another set.
 fn has_all(manifest: &Manifest, others: &[&Manifest]) -> bool {
     let dependencies = manifest.dependencies.iter().filter(|it| !it.optional).all(|dependency| {
-        others.iter().any(|it| it.id == dependency.id && takes(&dependency.version, &it.version))
+        let by_itself =
+            dependency.id == manifest.id && takes(&dependency.version, &manifest.version);
+        by_itself
+            || others
+                .iter()
+                .any(|it| it.id == dependency.id && takes(&dependency.version, &it.version))
     });
     let needs = manifest.needs.iter().filter(|it| !it.optional).all(|need| {
         let mut others = others.iter().filter(|it| it.id != manifest.id);
@@ -228,9 +239,13 @@ fn is_true(reason: &Reason, own: &Manifest, run: &[&Manifest], policy: &Policy) 
             let text = format!("{} {}", dependency.id, dependency.version);
             let plain = dependency.id.to_string();
             (missing.wants == text || missing.wants == plain)
-                && !run
-                    .iter()
-                    .any(|it| it.id == dependency.id && takes(&dependency.version, &it.version))
+                && !run.iter().any(|it| {
+                    let own_line = policy.line_of(&own.id, &own.version);
+                    let own_place =
+                        it.id == own.id && policy.line_of(&it.id, &it.version) == own_line;
+                    it.id == dependency.id && takes(&dependency.version, &it.version) && !own_place
+                })
+                && !(dependency.id == own.id && takes(&dependency.version, &own.version))
         }),
         Reason::Need(missing) => own.needs.iter().any(|need| {
             missing.wants == format!("{} {}", need.id, need.version)
@@ -241,9 +256,8 @@ fn is_true(reason: &Reason, own: &Manifest, run: &[&Manifest], policy: &Policy) 
         Reason::Conflict { with, .. } | Reason::Kind { with, .. } => {
             running(with).is_some_and(|with| excludes(own, with, policy))
         }
-        Reason::Circle(names) => {
-            let is_own = names[0].id == own.id && names[0].version == own.version;
-            is_own && (names.len() > 1 || own.dependencies.iter().any(|it| it.id == own.id))
+        Reason::Circle { members, .. } => {
+            members.len() > 1 && members[0].id == own.id && members[0].version == own.version
         }
         _ => false,
     }
@@ -274,6 +288,26 @@ proptest! {
             up.extend(level);
         }
         prop_assert_eq!(up.len(), run.len());
+    }
+
+    #[test]
+    fn with_little_effort_what_runs_can_run_and_every_reason_is_true_or_says_so(
+        offers in folder(),
+        policy in a_policy(),
+        effort in 0..3_000_u64,
+    ) {
+        let mut policy = policy;
+        policy.effort = effort;
+        let decision = decide(&offers, &[], &policy);
+        let run: Vec<&Manifest> =
+            decision.run.iter().map(|chosen| &*offers[chosen.offer].manifest).collect();
+        prop_assert!(is_good(&run, &policy));
+        prop_assert_eq!(run.len() + decision.held_back.len(), offers.len());
+        for held in &decision.held_back {
+            let (own, reason) = (&offers[held.offer].manifest, &held.reason);
+            let is_told = matches!(reason, Reason::Undecided { .. });
+            prop_assert!(is_told || is_true(reason, own, &run, &policy), "{}: {reason}\n{}", own.id, shown(&offers, &policy));
+        }
     }
 
     #[test]

@@ -21,6 +21,17 @@ pub fn offer(id: &str, version: &str, more: &str) -> Offer {
     }
 }
 
+/// Adds a dependency on the plugin itself, which authors cannot write, but which a later
+/// interface might.
+pub fn needing_itself(offer: &mut Offer, range: &str, optional: bool) {
+    let json = serde_json::json!({
+        "id": offer.manifest.id, "version": range, "optional": optional
+    });
+    let manifest = Arc::make_mut(&mut offer.manifest);
+    manifest.dependencies.push(serde_json::from_value(json).unwrap());
+    offer.hash += &format!("and itself {range} {optional}");
+}
+
 pub fn policy() -> Policy {
     Policy::new(Version::new(1, 0, 0))
 }
