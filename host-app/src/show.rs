@@ -74,7 +74,7 @@ pub fn plugins(plugins: &[PluginLine], output: &Output) -> String {
             count => count.to_string(),
         };
         table.add_row([
-            cell(output, &plugin.id, Tone::Strong),
+            cell(output, &plugin.name, Tone::Strong),
             plain(&plugin.version),
             cell(output, &plugin.state, tone_of(&plugin.state)),
             plain(&generation),

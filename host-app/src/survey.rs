@@ -313,6 +313,7 @@ fn inspection(verified: &Verified) -> Inspection {
 fn line(seen: &Inspection) -> PluginLine {
     PluginLine {
         id: seen.manifest.id.to_string(),
+        name: seen.manifest.id.to_string(),
         version: seen.manifest.version.to_string(),
         state: "verified".into(),
         generation: None,

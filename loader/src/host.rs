@@ -479,6 +479,21 @@ impl Host {
         known.plugins.values().map(|record| self.inner().status(record)).collect()
     }
 
+    /// What is known of one plugin: of several versions, the newest that serves, or else the
+    /// newest.
+    pub fn status(&self, plugin: &str) -> Option<PluginStatus> {
+        let named = Named::read(plugin).ok()?;
+        let inner = self.inner();
+        let known = inner.known.lock();
+        let its = known.plugins.iter().filter(|(seat, _)| seat.id() == named.id());
+        let its = its.map(|(seat, it)| (seat.clone(), it.about.manifest.version.clone()));
+        let meant = named.of(its.collect());
+        let records = meant.iter().filter_map(|seat| known.plugins.get(seat));
+        let is_active = |it: &Record| it.state == PluginState::Active;
+        let of_all = records.max_by_key(|it| (is_active(it), it.about.manifest.version.clone()))?;
+        Some(inner.status(of_all))
+    }
+
     /// The libraries of ended generations that are still in memory, and why; also
     /// those of plugins that never served. Each start, load, reload and unload
     /// tries to close them again.

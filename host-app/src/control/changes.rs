@@ -106,7 +106,7 @@ fn refused(host: &Host, id: &str, error: &LoadPluginError) -> Refused {
 struct Serving(String, u64);
 
 fn serving(host: &Host, id: &str) -> Option<Serving> {
-    let status = host.plugins().into_iter().find(|status| status.manifest.id.as_str() == id)?;
+    let status = host.status(id)?;
     let active = status.state == plugbay_loader::PluginState::Active;
     active.then(|| Serving(status.manifest.version.to_string(), status.generation))
 }

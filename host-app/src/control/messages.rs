@@ -120,8 +120,11 @@ pub struct HostLine {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PluginLine {
     pub id: String,
+    /// What it is called in its host: its id, or `sql@1` where versions of it run side by
+    /// side.
+    pub name: String,
     pub version: String,
-    /// `active`, `retiring`, `unloaded` or `disabled`; `verified` where no host
+    /// `active`, `on_demand`, `retiring`, `unloaded` or `disabled`; `verified` where no host
     /// was asked.
     pub state: String,
     pub generation: Option<u64>,
@@ -223,6 +226,7 @@ impl From<&PluginStatus> for PluginLine {
     fn from(status: &PluginStatus) -> Self {
         Self {
             id: status.manifest.id.to_string(),
+            name: status.name.clone(),
             version: status.manifest.version.to_string(),
             state: state_word(status),
             generation: Some(status.generation),
@@ -243,6 +247,7 @@ impl PluginLine {
     pub fn held_back(of: Inspection) -> Self {
         Self {
             id: of.manifest.id.to_string(),
+            name: of.manifest.id.to_string(),
             version: of.manifest.version.to_string(),
             state: plugbay_loader::PluginState::Disabled.to_string(),
             generation: None,

@@ -72,6 +72,7 @@ fn line(record: PluginRecord) -> PluginLine {
     let path: PathBuf = record.path;
     PluginLine {
         id: record.id.to_string(),
+        name: record.id.to_string(),
         version: record.version.to_string(),
         state: record.status.to_string(),
         generation: None,
