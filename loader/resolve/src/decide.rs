@@ -6,6 +6,7 @@ use plugbay_manifest::PluginId;
 use crate::advice::{Advice, advice};
 use crate::choose::{Choice, choose};
 use crate::goals::Question;
+use crate::members::Membership;
 use crate::offer::{Offer, Refused};
 use crate::policy::{Line, Policy};
 use crate::reason::Reason;
@@ -55,8 +56,8 @@ pub struct HeldBack {
 
 /// Decides. Of all sets of files that fulfil what manifests and policy say, and that can
 /// be activated one after the other, it takes the best: first, that plugins run, those
-/// that go before others first (enabled by hand, by precedence, by version, by id); then,
-/// in the same order, that they run in their newest version.
+/// that go before others first (named by a stack, enabled by hand, by precedence, by version,
+/// by id); then, in the same order, that they run in their newest version.
 ///
 /// Takes time in proportion to the offers and what they say of each other, mostly; where
 /// it is more than the policy's `effort`, those that are bound up with each other do not
@@ -80,17 +81,17 @@ fn in_order(one: &Offer, two: &Offer) -> Ordering {
 }
 
 fn decide_sorted(offers: &[Offer], refused: &[Refused], policy: &Policy) -> Decision {
-    let sifted = sift(offers, policy);
-    let question = Question::new(offers, &sifted.good, policy);
+    let membership = Membership::new(offers, policy);
+    let sifted = sift(offers, policy, &membership);
+    let question = Question::new(offers, &sifted.good, policy, &membership);
     let Choice { levels, undecided } = choose(&question, policy.effort);
     let explained = Explained::new(offers, &question, &levels, &sifted.out, refused);
     let mut reasons = explained.reasons(&undecided);
     reasons.extend(sifted.out.iter().cloned());
     let mut decision = Decision { levels, ..Decision::default() };
-    if let Some(only) = &policy.only {
-        let wanted = |offer: &Offer| only.contains(&offer.manifest.id);
-        keep_only(&mut decision.levels, &question, |file| wanted(&offers[file]));
-        reasons.retain(|file, _| wanted(&offers[*file]));
+    if !membership.is_open() {
+        keep_only(&mut decision.levels, &question, |file| membership.wants(&offers[file]));
+        reasons.retain(|file, _| membership.wants(&offers[*file]));
     }
     let level_of: HashMap<usize, usize> = decision
         .levels

@@ -6,6 +6,7 @@ use plugbay_manifest::{Manifest, PluginId, takes};
 use semver::Version;
 
 use crate::advice::nearest;
+use crate::members::Membership;
 use crate::offer::Offer;
 use crate::policy::Policy;
 use crate::reason::Reason;
@@ -16,7 +17,7 @@ pub(crate) struct Sifted {
     pub(crate) out: Vec<(usize, Reason)>,
 }
 
-pub(crate) fn sift(offers: &[Offer], policy: &Policy) -> Sifted {
+pub(crate) fn sift(offers: &[Offer], policy: &Policy, membership: &Membership<'_>) -> Sifted {
     let mut by_id: BTreeMap<&PluginId, Vec<usize>> = BTreeMap::new();
     for (number, offer) in offers.iter().enumerate() {
         by_id.entry(&offer.manifest.id).or_default().push(number);
@@ -29,7 +30,7 @@ pub(crate) fn sift(offers: &[Offer], policy: &Policy) -> Sifted {
         for file in files {
             let offer = &offers[file];
             let Manifest { id, version, .. } = &*offer.manifest;
-            let out_by_itself = by_itself(offer, policy);
+            let out_by_itself = by_itself(offer, policy).or_else(|| membership.against(offer));
             // One that failed is the one that was taken, also for its likes.
             let failed = matches!(out_by_itself, Some(Reason::Failed { .. }));
             let like = taken.get(&(id, version)).map(|other| &offers[*other]).map(|other| {

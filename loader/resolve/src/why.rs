@@ -333,6 +333,7 @@ impl<'a> Explained<'a> {
                     with: self.offers[with].name(),
                     by_it,
                     conflict: exclusion.conflict.to_string(),
+                    said_by: exclusion.said_by.clone(),
                     why,
                 });
             }
@@ -352,6 +353,7 @@ impl<'a> Explained<'a> {
                 files.first().map(|file| self.offers[*file].manifest.version.clone())
             };
             return Some(match () {
+                () if one.member != two.member => Why::Member,
                 () if one.by_hand != two.by_hand => Why::ByHand,
                 () if one.position != two.position => Why::Precedence,
                 () if newest(&one.files) != newest(&two.files) => Why::Version,
