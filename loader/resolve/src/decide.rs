@@ -92,6 +92,9 @@ fn decide_sorted(offers: &[Offer], refused: &[Refused], policy: &Policy) -> Deci
     if !membership.is_open() {
         keep_only(&mut decision.levels, &question, |file| membership.wants(&offers[file]));
         reasons.retain(|file, _| membership.wants(&offers[*file]));
+        let runs: HashSet<usize> = decision.levels.iter().flatten().copied().collect();
+        let others = offers.iter().enumerate().filter(|(file, _)| !runs.contains(file));
+        reasons.extend(others.filter_map(|(file, it)| Some((file, membership.outside(it)?))));
     }
     let level_of: HashMap<usize, usize> = decision
         .levels

@@ -80,6 +80,12 @@ impl<'a> Membership<'a> {
         })
     }
 
+    /// Why one does not run that a stack does not name; none where it is not for that.
+    pub(crate) fn outside(&self, offer: &Offer) -> Option<Reason> {
+        let members = self.members.filter(|_| !self.names(offer))?;
+        Some(Reason::NotMember { stack: members.stack.clone() })
+    }
+
     /// Whether everything that can runs.
     pub(crate) fn is_open(&self) -> bool {
         self.members.is_none() && self.only.is_none()

@@ -36,6 +36,12 @@ pub enum Reason {
         /// Those versions.
         range: VersionReq,
     },
+    /// A stack decides what runs, and neither names nor needs it.
+    #[error("is no member of the stack {}, and none of them needs it", .stack.escape_debug())]
+    NotMember {
+        /// The stack.
+        stack: String,
+    },
     /// The stack that names it takes other versions.
     #[error("the stack {} takes versions {range} of it only", .stack.escape_debug())]
     StackVersion {
@@ -235,6 +241,7 @@ impl Reason {
             Self::Failed { .. } => "PB0317",
             Self::Held(_) => "PB0318",
             Self::Undecided { .. } => "PB0319",
+            Self::NotMember { .. } => "PB0321",
             Self::StackVersion { .. } => "PB0322",
             Self::StackKind { .. } => "PB0323",
         }
@@ -253,6 +260,7 @@ impl Reason {
             }
             Self::Disabled => format!("let it run with: host-app enable {id}"),
             Self::NotEnabled { .. } => format!("enable every version with: host-app enable {id}"),
+            Self::NotMember { stack } => format!("name {id} in the stack {stack}, or use none"),
             Self::StackVersion { stack, .. } => {
                 format!(
                     "put such a version into the folder, or widen the range in the stack {stack}"
@@ -283,7 +291,7 @@ impl Reason {
             }
             Self::Dependency(missing) | Self::Need(missing) => missing.hint(),
             Self::Conflict { with, said_by: Some(by), .. } => {
-                format!("take {id} or {} out of it, or the conflict between them: {by}", with.id)
+                format!("take {id} or {}, or the conflict between them, out of {by}", with.id)
             }
             Self::Conflict { with, why, .. } => why.hint(id, with, None),
             Self::Kind { kind, with, why, .. } => why.hint(id, with, Some(kind)),

@@ -36,7 +36,7 @@ fn only_members_run_and_what_they_need() {
     ];
     let told = told(&offers, &stack(&["a"]));
     assert_eq!(told.runs(), ["a 1.0.0", "b 1.0.0"]);
-    assert_eq!(told.why(), [""; 0]);
+    assert_eq!(told.why(), ["c 1.0.0: is no member of the stack ml, and none of them needs it"]);
 }
 
 #[test]
@@ -68,8 +68,11 @@ fn what_a_member_excludes_is_told_to_who_needs_it() {
     assert_eq!(told.runs(), ["a 1.0.0"]);
     assert_eq!(
         told.why(),
-        ["c 1.0.0: needs b; b 9.0.0 is not run: one tracker runs at a time, and a 1.0.0 runs: \
-          it is a member of the stack"]
+        [
+            "b 9.0.0: is no member of the stack ml, and none of them needs it",
+            "c 1.0.0: needs b; b 9.0.0 is not run: one tracker runs at a time, and a 1.0.0 runs: \
+             it is a member of the stack"
+        ]
     );
 }
 
@@ -124,6 +127,8 @@ fn a_conflict_that_a_third_one_tells_of_holds_both_ways_and_names_him() {
         );
         let held = &told.decision.held_back[0];
         assert_eq!(held.reason.code(), "PB0309");
-        assert!(held.reason.hint(&id("b")).contains("the conflict between them: the stack ml"));
+        assert!(
+            held.reason.hint(&id("b")).contains("the conflict between them, out of the stack ml")
+        );
     }
 }

@@ -380,11 +380,13 @@ proptest! {
             kept = more;
         }
         prop_assert_eq!(&run, &kept, "{}\n{:?}", shown(&offers, &policy), policy.members);
+        prop_assert_eq!(run.len() + decision.held_back.len(), offers.len());
         let all: Vec<&Manifest> = best.iter().map(|file| &*offers[*file].manifest).collect();
         for held in &decision.held_back {
             let (own, reason) = (&offers[held.offer].manifest, &held.reason);
-            prop_assert!(is_member(own, &offers, &policy), "{}", own.id);
             let is_true = match reason {
+                Reason::NotMember { .. } => !is_member(own, &offers, &policy),
+                _ if !is_member(own, &offers, &policy) => false,
                 Reason::StackVersion { .. } | Reason::StackKind { .. } => {
                     !may_run(&offers[held.offer], &offers, &policy)
                 }

@@ -158,6 +158,7 @@ impl Inner {
             known.disabled.remove(id)
         };
         let outcome = self.settled(id, found, change);
+        let outside = self.outside(id);
         let mut known = self.known.lock();
         match known.plugins.get(id).filter(|record| record.state == PluginState::Active) {
             Some(record) => Ok(self.status(record)),
@@ -165,12 +166,19 @@ impl Inner {
                 if was_disabled {
                     known.disabled.insert(id.clone());
                 }
-                Err(outcome.err().unwrap_or_else(|| LoadPluginError::NotFound {
+                Err(outside.or(outcome.err()).unwrap_or_else(|| LoadPluginError::NotFound {
                     plugin: id.clone(),
                     folders: self.options.folders.clone(),
                 }))
             }
         }
+    }
+
+    /// That a plugin is there and no part of the stack that this host runs.
+    fn outside(&self, id: &PluginId) -> Option<LoadPluginError> {
+        self.options.policy.members.as_ref()?;
+        let error = self.current_plan().outside().into_iter().find(|error| error.id() == id)?;
+        Some(LoadPluginError::Refused(Arc::new(Refusal::from(error))))
     }
 
     /// The files in the folders that are this plugin now, which is remembered, and those

@@ -37,7 +37,8 @@ pub struct Refused {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Checked {
-    /// What keeps the stack from being whole, by name.
+    /// What keeps the stack from being whole: by member, each with what it depends on, then by
+    /// kind.
     pub findings: Vec<Finding>,
     /// What one should know besides: optional members that do not run, names that stand for
     /// another id, names that nobody has.
@@ -231,7 +232,8 @@ impl Stack {
                 false => Fault::NoPlugin { nearest },
             });
         };
-        let found = facts.offers.iter().filter(|offer| offer.manifest.id == id);
+        let of_it = facts.offers.iter().filter(|offer| offer.manifest.id == id);
+        let found: BTreeSet<_> = of_it.map(|offer| offer.manifest.version.clone()).collect();
         let mut run = facts.decision.run.iter().filter_map(|it| facts.offers.get(it.offer));
         if let Some(offer) = run.find(|offer| offer.manifest.id == id) {
             return facts.against(&offer.name());
@@ -253,10 +255,9 @@ impl Stack {
         };
         let name = offer.name();
         Some(match reason {
-            Reason::StackVersion { range, .. } => Fault::NoVersion {
-                wants: range.clone(),
-                found: found.map(|offer| offer.manifest.version.clone()).collect(),
-            },
+            Reason::StackVersion { range, .. } => {
+                Fault::NoVersion { wants: range.clone(), found: found.into_iter().collect() }
+            }
             Reason::StackKind { kind, found, .. } => {
                 Fault::WrongKind { name, kind: kind.clone(), found: found.clone() }
             }

@@ -100,21 +100,19 @@ impl Stack {
         });
     }
 
-    /// What a plugin is configured with: the stack's values over what the host has for it.
-    /// Tables are laid over each other key by key.
-    pub fn configure(&self, host: &BTreeMap<PluginId, Value>) -> BTreeMap<PluginId, Value> {
-        let mut configurations = host.clone();
+    /// Lays its configurations over a host's, by id. Tables are laid over each other key by key.
+    pub fn configure<I: From<PluginId> + Ord>(&self, configurations: &mut BTreeMap<I, Value>) {
         let given = self.members.iter().filter(|(_, member)| !member.config.0.is_empty());
         for (name, member) in given {
             for id in name.ids() {
-                let below = configurations.entry(id).or_insert_with(|| Value::Object(Map::new()));
+                let below =
+                    configurations.entry(id.into()).or_insert_with(|| Value::Object(Map::new()));
                 match below {
                     Value::Object(below) => lay_over(below, &member.config.0),
                     other => *other = Value::Object(member.config.0.clone()),
                 }
             }
         }
-        configurations
     }
 
     /// All that is to run, with what members depend on, each with who wants it.
