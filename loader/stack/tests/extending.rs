@@ -29,7 +29,7 @@ name: far
 description: far away
 plugins:
   - {name: sql, version: ^2, type: source, optional: true}
-  - {name: lake, config: {pool: {size: 5, wait: 3}, hosts: [a]}}
+  - {name: lake, version: ^4, config: {pool: {size: 5, wait: 3}, hosts: [a]}}
   - old
   - kv
 conflicts: [[kv, lake]]
@@ -47,6 +47,7 @@ kinds: {source: single}
         json!(stack.members[&name("lake")].config.0),
         json!({ "pool": { "size": 10, "wait": 3 }, "hosts": ["a"], "mode": "safe" })
     );
+    assert_eq!(stack.members[&name("lake")].version.to_string(), "^4");
     assert!(!stack.members[&name("old")].enabled && stack.members[&name("kv")].enabled);
     let conflicts: Vec<_> =
         stack.conflicts.iter().map(|it| format!("{} {}: {}", it.one, it.other, it.stack)).collect();
@@ -70,6 +71,17 @@ fn of_several_the_later_one_wins_and_one_that_all_extend_counts_once() {
     let versions: Vec<_> = stack.members.values().map(|it| it.version.to_string()).collect();
     assert_eq!(versions, ["^1", "^2", "^1", "^0"]);
     assert_eq!(stack.files().count(), 4);
+}
+
+#[test]
+fn what_anybody_calls_a_plugin_is_more_than_a_component() {
+    let files = Files::new(&[
+        ("near.yaml", "extends: far.yaml\ncomponents: [a, c]\nplugins: [b]\n"),
+        ("far.yaml", "components: [b, c]\nplugins: [a]\n"),
+    ]);
+    let stack = files.read("near.yaml").unwrap();
+    let components: Vec<_> = stack.members.values().map(|it| it.component).collect();
+    assert_eq!(components, [false, false, true]);
 }
 
 #[test]
