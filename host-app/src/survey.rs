@@ -255,8 +255,13 @@ impl Survey {
     }
 }
 
-/// That no file in the folders gives this id, and what there is instead.
+/// That no file in the folders gives this id, and what there is instead; or that a stack
+/// leaves it out.
 pub fn unknown(plugin: &str, survey: &Survey) -> Failure {
+    let mut outside = survey.plan.outside().into_iter();
+    if let Some(error) = outside.find(|error| error.id().as_str() == plugin) {
+        return error.into();
+    }
     let error = CallError::UnknownPlugin { plugin: plugin.to_owned(), known: survey.ids() };
     let missing: Vec<_> = survey
         .refused

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 use plugbay_loader::interface::serde_json::{self, Value, json};
 use plugbay_loader::{Explain, LoadPluginError, PluginState, Stack};
@@ -12,6 +13,8 @@ use plugbay_tests::{Folder, host_app, piece};
 /// A folder of pieces, and the program on it.
 struct Lab {
     folder: Folder,
+    /// What the last host that ran had to say.
+    notices: Mutex<String>,
 }
 
 /// What the program said.
@@ -34,7 +37,7 @@ impl Lab {
     /// A platform that needs a store, two trackers, two versions of a data source, and
     /// something besides.
     fn new() -> Self {
-        let lab = Self { folder: Folder::new() };
+        let lab = Self { folder: Folder::new(), notices: Mutex::default() };
         for name in ["cache", "data", "config", "runtime"] {
             fs::create_dir_all(lab.folder.beside(name)).unwrap();
         }
@@ -95,6 +98,8 @@ impl Lab {
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         let started: Value = serde_json::from_str(&line).unwrap();
+        // All that is missing is told at once.
+        *self.notices.lock().unwrap() = started["notices"].to_string();
         let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
         stdout.read_to_string(&mut line).unwrap();
@@ -159,6 +164,10 @@ fn what_a_check_promises_runs_and_nothing_else() {
     assert_eq!(locked["plugins"], 4);
     let why = lab.say(&["plan", "--stack", "research.toml", "--why", "other"]).stdout;
     assert!(why.contains("PB0321: is no member of the stack research"), "{why}");
+    let said = lab.say(&["call", "--stack", "research.toml", "other:count"]);
+    assert_eq!(said.exit, 3);
+    assert!(said.stderr.contains("error[PB0321]"), "{}", said.stderr);
+    assert_eq!(lab.say(&["call", "--stack", "research.toml", "zenml:count"]).stdout, "1\n");
     // By the config file it is the same, relative to it.
     fs::create_dir(lab.folder.beside("config/plugbay")).unwrap();
     lab.write("config/plugbay/host.toml", "stack = '../../research.toml'\n");
@@ -255,6 +264,13 @@ conflicts: [[mlflow, mlfloww]]
     }
     // What runs all the same is what was promised; the host says what is missing.
     assert_eq!(lab.run(&["--stack", "s.yaml"]), names(&checked["run"]));
+    let notices = lab.notices.lock().unwrap().clone();
+    for words in
+        ["PB1711: the stack s is not whole: mlfow: there is no such plugin", "PB1712", "PB1718"]
+    {
+        assert!(notices.contains(words), "{words}\n{notices}");
+    }
+    assert!(!notices.contains("PB1715"), "told with the file: {notices}");
     // Of a kind that is there any will do.
     lab.write(
         "t.yaml",

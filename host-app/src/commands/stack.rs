@@ -83,7 +83,7 @@ fn lines(stack: &Stack, run: &[RunLine], checked: &Checked, output: &Output) -> 
         text.push_str(&table::lines(&table));
     }
     if !checked.findings.is_empty() {
-        let _ = writeln!(text, "\n{}", output.paint(Tone::Strong, "Missing:"));
+        let _ = writeln!(text, "\n{}", output.paint(Tone::Strong, "Problems:"));
     }
     for finding in &checked.findings {
         let message = harmless(&finding.fault.to_string()).replace('\n', "\n      ");
@@ -196,9 +196,12 @@ fn readable(stack: &Stack, shown: &Value, output: &Output) -> String {
         let _ = writeln!(text, "\nPrecedence of {}: {}", one_line(kind), names.join(", "));
     }
     for (key, value) in [("profile", &shown["profile"]), ("kinds", &shown["kinds"])] {
-        if !value.is_null() {
-            let _ = writeln!(text, "\n{key}: {}", one_line(&value.to_string()));
-        }
+        let value = match value {
+            Value::Null => continue,
+            Value::String(word) => word.clone(),
+            value => value.to_string(),
+        };
+        let _ = writeln!(text, "\n{key}: {}", one_line(&value));
     }
     text
 }

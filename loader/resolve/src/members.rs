@@ -28,6 +28,9 @@ pub struct Member {
     pub version: VersionReq,
     /// What it has to be, where the stack says so.
     pub kind: Option<String>,
+    /// Where not empty: it is a member only if there is a file of one of these, for example
+    /// of the optional member that depends on it.
+    pub only_with: Vec<PluginId>,
 }
 
 /// Plugins that do not run beside each other although they do not say so themselves.
@@ -65,7 +68,10 @@ impl<'a> Membership<'a> {
             let there: HashSet<&str> =
                 offers.iter().map(|offer| offer.manifest.id.as_str()).collect();
             let is_there = |id: &PluginId| there.contains(id.as_str());
-            let found = members.plugins.iter();
+            let counts = |member: &&Member| {
+                member.only_with.is_empty() || member.only_with.iter().any(is_there)
+            };
+            let found = members.plugins.iter().filter(counts);
             plugins.extend(found.filter_map(|member| Some((member.id_in(is_there)?, member))));
         }
         Self { members, only: policy.only.as_ref(), plugins }

@@ -30,7 +30,7 @@ pub(crate) fn sift(offers: &[Offer], policy: &Policy, membership: &Membership<'_
         for file in files {
             let offer = &offers[file];
             let Manifest { id, version, .. } = &*offer.manifest;
-            let out_by_itself = by_itself(offer, policy).or_else(|| membership.against(offer));
+            let out_by_itself = by_itself(offer, policy, membership);
             // One that failed is the one that was taken, also for its likes.
             let failed = matches!(out_by_itself, Some(Reason::Failed { .. }));
             let like = taken.get(&(id, version)).map(|other| &offers[*other]).map(|other| {
@@ -76,11 +76,14 @@ impl<'a> Turn<'a> {
     }
 }
 
-fn by_itself(offer: &Offer, policy: &Policy) -> Option<Reason> {
+fn by_itself(offer: &Offer, policy: &Policy, membership: &Membership<'_>) -> Option<Reason> {
     let manifest = &*offer.manifest;
     let Manifest { id, version, host: needs, .. } = manifest;
     if policy.disabled.contains(id) {
         return Some(Reason::Disabled);
+    }
+    if let Some(reason) = membership.against(offer) {
+        return Some(reason);
     }
     if !fits(needs, &policy.host) {
         return Some(Reason::Host { needs: needs.clone(), host: policy.host.clone() });

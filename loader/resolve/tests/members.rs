@@ -13,7 +13,8 @@ fn member(text: &str) -> Member {
         None => (text, None),
     };
     let (ids, range) = text.split_once('@').unwrap_or((text, "*"));
-    Member { ids: ids.split('|').map(id).collect(), version: range.parse().unwrap(), kind }
+    let (ids, version) = (ids.split('|').map(id).collect(), range.parse().unwrap());
+    Member { ids, version, kind, only_with: Vec::new() }
 }
 
 fn stack(members: &[&str]) -> Policy {
@@ -102,6 +103,15 @@ fn of_several_ids_the_first_that_is_there_counts() {
     let stack = stack(&["a-plugin|a"]);
     assert_eq!(told(&both, &stack).runs(), ["a-plugin 1.0.0"]);
     assert_eq!(told(&both[1..], &stack).runs(), ["a 1.0.0"]);
+}
+
+#[test]
+fn what_only_another_one_depends_on_is_a_member_where_that_one_is_there() {
+    let both = [offer("a", "1.0.0", ""), offer("b", "1.0.0", "")];
+    let mut stack = stack(&["a", "b"]);
+    stack.members.as_mut().unwrap().plugins[0].only_with = vec![id("b")];
+    assert_eq!(told(&both, &stack).runs(), ["a 1.0.0", "b 1.0.0"]);
+    assert_eq!(told(&both[..1], &stack).runs(), [""; 0]);
 }
 
 #[test]

@@ -123,6 +123,7 @@ fn a_stack() -> impl Strategy<Value = Members> {
                 ids: vec![id(IDS[first]), id(IDS[second])],
                 version: RANGES[range].parse().unwrap(),
                 kind: kind.map(ToOwned::to_owned),
+                only_with: Vec::new(),
             })
             .collect(),
         kinds: kinds.into_iter().collect(),

@@ -200,6 +200,10 @@ impl Stack {
         let mut checked = Checked::default();
         let mut seen = BTreeSet::new();
         for wanted in self.required() {
+            // What an optional member depends on that is not there is not wanted.
+            if wanted.member.optional && wanted.by.is_some_and(|by| facts.taken(by).is_none()) {
+                continue;
+            }
             let Some(fault) = self.fault(&wanted, facts) else { continue };
             let member = wanted.name.to_string();
             let needed_by = wanted.by.map(ToString::to_string);
@@ -207,7 +211,11 @@ impl Stack {
             // do without.
             let is_mistake = matches!(fault, Fault::WrongKind { .. } | Fault::Configuration(_));
             if wanted.member.optional && !is_mistake {
-                checked.notes.push(format!("{member} is optional, and does not run: {fault}"));
+                let what = match needed_by {
+                    None => "is optional".to_owned(),
+                    Some(by) => format!("is what {by} depends on, which is optional"),
+                };
+                checked.notes.push(format!("{member} {what}, and does not run: {fault}"));
             } else if seen.insert((member.clone(), fault.to_string())) {
                 checked.findings.push(Finding { member, needed_by, fault });
             }

@@ -148,6 +148,7 @@ impl Wanted<'_> {
             ids: self.name.ids(),
             version: self.version.clone(),
             kind: self.kind().cloned(),
+            only_with: self.by.map(MemberName::ids).unwrap_or_default(),
         }
     }
 

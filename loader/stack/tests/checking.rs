@@ -109,6 +109,11 @@ fn each_fault_has_a_code() {
             "plugins: [{name: gone, optional: true}, c]",
             "note: gone is optional, and does not run: there is no such plugin",
         ),
+        (
+            "plugins: {c: {optional: true, dependencies: [gone]}}",
+            "note: gone is what c depends on, which is optional, and does not run: there is no such \
+             plugin",
+        ),
         ("plugins: [c-plugin]", "note: c-plugin stands for the plugin c"),
         (
             "plugins: [c]\nprecedence: {k: [cd, b]}",
