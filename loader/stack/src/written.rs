@@ -12,6 +12,9 @@ use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::member::{Configuration, Dependency, MemberName};
 
+/// How many one conflict names at most: each pair of them counts.
+const MOST_APART: usize = 32;
+
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct File {
@@ -72,10 +75,11 @@ impl TryFrom<Vec<MemberName>> for Apart {
     type Error = String;
 
     fn try_from(names: Vec<MemberName>) -> Result<Self, String> {
-        let twice = names
-            .iter()
-            .enumerate()
-            .find(|(at, name)| names.iter().take(*at).any(|it| it == *name));
+        if names.len() > MOST_APART {
+            return Err(format!("more than {MOST_APART} plugins are in this conflict"));
+        }
+        let mut earlier = names.iter().enumerate();
+        let twice = earlier.find(|(at, name)| names.iter().take(*at).any(|it| it == *name));
         match (names.len(), twice) {
             (0 | 1, _) => Err("a conflict is between two plugins or more: [\"a\", \"b\"]".into()),
             (_, Some((_, name))) => Err(format!("`{name}` is in conflict with itself here")),

@@ -91,6 +91,13 @@ fn every_mistake_has_its_line_its_key_and_what_was_expected() {
 }
 
 #[test]
+fn a_conflict_of_everybody_with_everybody_is_refused() {
+    let names: Vec<_> = (0..40).map(|at| format!("p{at}")).collect();
+    let told = wrong("yaml", &format!("plugins: [a]\nconflicts: [[{}]]\n", names.join(", ")));
+    assert!(told.contains("line 2") && told.contains("more than 32 plugins"), "{told}");
+}
+
+#[test]
 fn a_secret_that_stands_on_a_wrong_line_is_not_told() {
     let told = wrong("yaml", "plugins:\n  - {name: a, password: hunter2}\n");
     assert!(!told.contains("hunter2") && told.contains("no key `password`"), "{told}");
