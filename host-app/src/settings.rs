@@ -15,10 +15,10 @@ use std::time::Duration;
 use etcetera::BaseStrategy;
 use plugbay_loader::config::document::{self, Limits, ReadError};
 use plugbay_loader::config::schema::SecretSource;
-use plugbay_loader::manifest::Selector;
+use plugbay_loader::manifest::{InvalidSelector, Selector};
 use plugbay_loader::{
     BuildError, Host, HostBuilder, KindRule, Lock, Plan, PluginId, Policy, Probe, Profile, Stack,
-    VerifyOptions, default_data_dir, printable,
+    VerifyOptions, Versions, default_data_dir, printable,
 };
 use semver::Version;
 use serde::Deserialize;
@@ -67,7 +67,7 @@ pub struct Settings {
     reload: ReloadTable,
     watch: WatchTable,
     watch_environment: WatchEnvironment,
-    config: BTreeMap<PluginId, Value>,
+    config: BTreeMap<String, Value>,
     /// The config file's, where paths in it begin.
     folder: PathBuf,
 }
@@ -123,9 +123,24 @@ struct File {
     precedence: BTreeMap<String, Vec<PluginId>>,
     stack: Option<PathBuf>,
     features: Vec<String>,
+    versions: Versions,
+    versions_of: BTreeMap<PluginId, Versions>,
     watch: WatchTable,
     reload: ReloadTable,
-    config: BTreeMap<PluginId, serde_json::Map<String, Value>>,
+    config: BTreeMap<Key, serde_json::Map<String, Value>>,
+}
+
+/// Whose configuration it is: `sql`, or `sql@^1`.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+struct Key(String);
+
+impl TryFrom<String> for Key {
+    type Error = InvalidSelector;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(|selector: Selector| Self(selector.to_string()))
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -211,8 +226,8 @@ impl Settings {
         }
         let stack = common.stack.clone().or(file.stack.map(|path| base.join(path)));
         let stack = stack.as_deref().map(Stack::read).transpose()?;
-        let mut config: BTreeMap<PluginId, Value> =
-            file.config.into_iter().map(|(id, table)| (id, Value::Object(table))).collect();
+        let mut config: BTreeMap<String, Value> =
+            file.config.into_iter().map(|(key, table)| (key.0, Value::Object(table))).collect();
         if let Some(stack) = &stack {
             stack.configure(&mut config);
         }
@@ -235,6 +250,8 @@ impl Settings {
                 only_known_kinds: file.only_known_kinds,
                 precedence: file.precedence,
                 features: file.features,
+                versions: file.versions,
+                versions_of: file.versions_of,
             },
             probe: match file.probe {
                 ProbeWord::IfPossible => Probe::IfPossible,
@@ -296,8 +313,8 @@ impl Settings {
     }
 
     /// What plugins are configured with.
-    pub fn configurations(&self) -> impl Iterator<Item = (&PluginId, &Value)> {
-        self.config.iter()
+    pub fn configurations(&self) -> &BTreeMap<String, Value> {
+        &self.config
     }
 
     /// Whether and how a host watches its folders.

@@ -10,8 +10,8 @@ use plugbay_loader::registry::apply;
 use plugbay_loader::{
     BuildError, CallError, Candidate, DiscoverError, Explain, Plan, PluginId, Policy, ProbeError,
     Reason, Refusal, ResolveError, Verdict, Verdicts, Verified, VerifyOptions, Workspace,
-    check_config, default_cache_dir, discover, discover_file, manifest_in, printable, resolve,
-    verify,
+    check_config, config_for, default_cache_dir, discover, discover_file, manifest_in, printable,
+    resolve, verify,
 };
 
 use serde_json::Value;
@@ -24,7 +24,7 @@ use crate::settings::Settings;
 pub struct Surveyor {
     options: VerifyOptions,
     policy: Policy,
-    configurations: BTreeMap<PluginId, Value>,
+    configurations: BTreeMap<String, Value>,
     secrets: SecretSource,
     name: String,
 }
@@ -50,11 +50,10 @@ impl Surveyor {
         {
             log::warn!("{}: {error}", error.code());
         }
-        let given = settings.configurations();
         Self {
             options,
             policy,
-            configurations: given.map(|(id, value)| (id.clone(), value.clone())).collect(),
+            configurations: settings.configurations().clone(),
             secrets: settings.secrets(),
             name: settings.name.clone(),
         }
@@ -183,7 +182,7 @@ impl Surveyor {
             let plan = resolve(verified, &survey.refused, &policy);
             let mut all_is_well = true;
             for offer in plan.run() {
-                let given = self.configurations.get(&offer.manifest.id);
+                let given = config_for(&self.configurations, &offer.manifest);
                 let others = verified.iter().map(Verified::manifest);
                 let checked = check_config(&offer.manifest, given, others, &self.secrets);
                 // What is in the environment of this process need not be in the host's.
@@ -197,7 +196,8 @@ impl Surveyor {
                 all_is_well = false;
                 let why = format!("{}: {error}", error.code());
                 let why = why.lines().next().unwrap_or_default().to_owned();
-                policy.failed.insert(offer.manifest.id.clone(), why);
+                let line = policy.line_of(&offer.manifest.id, &offer.manifest.version);
+                policy.failed.insert((offer.manifest.id.clone(), line), why);
                 let plugin = Some((offer.manifest.id.clone(), offer.manifest.version.clone()));
                 survey.refuse(Refusal::new(offer.path.clone(), plugin, error.into()));
             }

@@ -9,7 +9,7 @@ use etcetera::BaseStrategy;
 use log::LevelFilter;
 use plugbay_config::schema::{BaseId, Declared, SecretSource};
 use plugbay_interface::manifest::{InvalidPluginId, PluginId};
-use plugbay_resolve::{Policy, Versions};
+use plugbay_resolve::Policy;
 use semver::Version;
 use serde_json::Value;
 
@@ -21,6 +21,7 @@ use crate::naming;
 use crate::probe::{Probe, default_worker};
 use crate::registry::Registry;
 use crate::report::Progress;
+use crate::seat::{InvalidName, Named};
 use crate::snapshot::Workspace;
 use crate::stack::Stack;
 use crate::unload::Ending;
@@ -38,6 +39,7 @@ pub struct HostBuilder {
     cache_dir: Option<PathBuf>,
     data_dir: Option<PathBuf>,
     ids: Vec<String>,
+    configs: Vec<(String, Value)>,
     disabled: Vec<String>,
     only: Vec<String>,
     stack: Option<Stack>,
@@ -88,18 +90,18 @@ pub enum BuildError {
     /// Something that should be a plugin's id is none.
     #[error(transparent)]
     Id(#[from] InvalidPluginId),
+    /// Something that should name a plugin names none.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
     /// A host's name is the name of a folder.
     #[error("`{}` is no name for a host", .name.escape_debug())]
-    Name {
+    HostName {
         /// What was given.
         name: String,
     },
     /// This user has no home, so there are no default folders.
     #[error("there is no home folder, so cache and data have no place")]
     NoHome,
-    /// The policy asks for several versions of a plugin at a time.
-    #[error("a host runs one version of each plugin at a time")]
-    Versions,
     /// The folder for private copies cannot be made.
     #[error("the cache folder {} cannot be used", printable(.path))]
     Cache {
@@ -119,22 +121,20 @@ pub enum BuildError {
 impl Explain for BuildError {
     fn code(&self) -> &'static str {
         match self {
-            Self::Id(_) => "PB0901",
+            Self::Id(_) | Self::Name(_) => "PB0901",
             Self::NoHome => "PB0902",
-            Self::Versions => "PB0909",
             Self::Cache { .. } => "PB0903",
             Self::DataPath { .. } => "PB0907",
-            Self::Name { .. } => "PB0908",
+            Self::HostName { .. } => "PB0908",
         }
     }
 
     fn hint(&self) -> String {
         match self {
-            Self::Id(_) => "correct the id in the configuration".into(),
-            Self::Name { .. } => "use 1 to 64 of A-Z, a-z, 0-9, `.`, `-` and `_`, a letter or \
+            Self::Id(_) | Self::Name(_) => "correct the id in the configuration".into(),
+            Self::HostName { .. } => "use 1 to 64 of A-Z, a-z, 0-9, `.`, `-` and `_`, a letter or \
                                   digit first"
                 .into(),
-            Self::Versions => "leave `versions` and `versions_of` of the policy as they are".into(),
             Self::NoHome => "set HOME, or XDG_CACHE_HOME and XDG_DATA_HOME".into(),
             Self::Cache { .. } => {
                 "make room there, see who may write to it, or name another with XDG_CACHE_HOME"
@@ -194,6 +194,7 @@ impl HostBuilder {
             cache_dir: None,
             data_dir: None,
             ids: Vec::new(),
+            configs: Vec::new(),
             disabled: Vec::new(),
             only: Vec::new(),
             stack: None,
@@ -224,10 +225,10 @@ impl HostBuilder {
     /// The configuration of one plugin; `{}` where this is not called. It is checked by the
     /// plugin's schema before any of its code runs, and defaults are filled in. Secrets
     /// are written as where they are: `{ "env": "NAME" }` or `{ "file": "path" }`.
-    pub fn config(mut self, id: impl Into<String>, config: Value) -> Self {
-        let id = id.into();
-        self.ids.push(id.clone());
-        self.options.config.insert(id, config);
+    ///
+    /// What is said of `sql@^1` goes, for those versions, before what is said of `sql`.
+    pub fn config(mut self, plugin: impl Into<String>, config: Value) -> Self {
+        self.configs.push((plugin.into(), config));
         self
     }
 
@@ -441,13 +442,18 @@ impl HostBuilder {
     ///
     /// When an id is none, or the cache folder cannot be made.
     pub fn build(self) -> Result<Host, BuildError> {
-        let Self { mut options, name, cache_dir, data_dir, ids, disabled, only, stack } = self;
+        let Self { mut options, name, cache_dir, data_dir, ids, configs, disabled, only, stack } =
+            self;
         options.name = name.unwrap_or_else(naming::of_this_program);
         if !naming::is_name(&options.name) {
-            return Err(BuildError::Name { name: options.name });
+            return Err(BuildError::HostName { name: options.name });
         }
         for id in ids {
             PluginId::try_from(id)?;
+        }
+        for (plugin, config) in configs {
+            let key = Named::read(&plugin)?.selector().to_string();
+            options.config.insert(key, config);
         }
         for id in disabled {
             options.policy.disabled.insert(id.try_into()?);
@@ -460,10 +466,6 @@ impl HostBuilder {
             stack.configure(&mut options.config);
         }
         options.policy.features.extend(FEATURES.map(str::to_owned));
-        let several = |versions: &Versions| *versions != Versions::One;
-        if several(&options.policy.versions) || options.policy.versions_of.values().any(several) {
-            return Err(BuildError::Versions);
-        }
         let cache_dir = cache_dir.or_else(default_cache_dir).ok_or(BuildError::NoHome)?;
         if data_dir.is_none() {
             options.earlier_data = default_data_dir().map(|dir| dir.join("data"));

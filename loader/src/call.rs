@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use plugbay_interface::abi::FaultKind;
 use plugbay_interface::abi::abi_stable::std_types::{RResult, RStr};
-use plugbay_interface::manifest::PluginId;
+use plugbay_interface::manifest::{PluginId, Selector};
+use semver::Version;
 use serde_json::Value;
 
 use crate::activate::Active;
@@ -30,6 +31,14 @@ pub enum CallError {
         plugin: PluginId,
         /// What it is instead.
         state: PluginState,
+    },
+    /// There is one, and not in these versions.
+    #[error("no version of the plugin `{}` that is {} serves: {}", .wanted.id, .wanted.version, words(.serving))]
+    NoVersion {
+        /// What was asked for.
+        wanted: Selector,
+        /// The versions that serve.
+        serving: Vec<Version>,
     },
     /// There is one, and it was refused.
     #[error("the plugin `{plugin}` was refused: {}", .refusal.reason())]
@@ -127,6 +136,7 @@ impl Explain for CallError {
             Self::Failed { .. } => "PB0705",
             Self::Panicked { .. } => "PB0706",
             Self::Result { .. } => "PB0707",
+            Self::NoVersion { .. } => "PB0708",
         }
     }
 
@@ -143,6 +153,12 @@ impl Explain for CallError {
                 PluginState::Disabled => format!("let it serve again: host-app enable {plugin}"),
                 _ => format!("let it serve again: host-app load {plugin}"),
             },
+            Self::NoVersion { wanted, .. } => {
+                format!(
+                    "see which versions there are, and why they do not run: host-app plan --why {}",
+                    wanted.id
+                )
+            }
             Self::Refused { refusal, .. } => refusal.error.hint(),
             Self::Stopped(error) => error.hint(),
             Self::UnknownCommand { known, .. } if known.is_empty() => "it has no commands".into(),
@@ -160,6 +176,10 @@ impl Explain for CallError {
             Self::Result { .. } => "a fault in the plugin: report it to its authors".into(),
         }
     }
+}
+
+fn words(versions: &[Version]) -> String {
+    versions.iter().map(Version::to_string).collect::<Vec<_>>().join(", ")
 }
 
 pub(crate) fn fault_of_the_plugin(failure: &Failure) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use plugbay_config::schema::{
     BaseId, Declared, Owner, SchemaError, Schemas, Scrubber, SecretSource, Settled, Unsettled,
 };
-use plugbay_interface::manifest::{Manifest, PluginId};
+use plugbay_interface::manifest::{Manifest, PluginId, Selector};
 use serde_json::Value;
 
 use crate::error::{Explain, Failure};
@@ -71,6 +71,22 @@ impl Explain for ConfigError {
             Problem::Unsettled(unsettled) => unsettled.hint(),
         }
     }
+}
+
+/// What a plugin is given in this version, of configurations by plugin: what is said of
+/// some versions, `sql@^1`, goes before what is said of all, `sql`.
+pub fn config_for<'a>(
+    configs: &'a BTreeMap<String, Value>,
+    manifest: &Manifest,
+) -> Option<&'a Value> {
+    let id = manifest.id.as_str();
+    let its = configs.range(format!("{id}@")..).take_while(|(key, _)| key.starts_with(id));
+    let is_meant = |key: &str| {
+        let selector = key.parse::<Selector>();
+        selector.is_ok_and(|it| it.has(&manifest.id, &manifest.version))
+    };
+    let of_versions = its.into_iter().find(|(key, _)| is_meant(key));
+    of_versions.map(|(_, value)| value).or_else(|| configs.get(id))
 }
 
 /// Whether a plugin could be configured with this, as a host does it, for programs that

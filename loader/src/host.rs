@@ -15,7 +15,6 @@ mod settling;
 mod watching;
 mod wishing;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,9 +25,8 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use log::LevelFilter;
 use parking_lot::Mutex;
-use plugbay_interface::manifest::{Manifest, PluginId, Selector};
+use plugbay_interface::manifest::Manifest;
 use plugbay_interface::service::Contract;
-use semver::VersionReq;
 use serde_json::Value;
 
 pub use errors::{LoadPluginError, StartError};
@@ -50,8 +48,9 @@ use crate::registry::{HeldBack, RegistryError, Selector as Released};
 use crate::reload::{LookedAt, Outcome, RollbackError};
 use crate::report::{PluginState, PluginStatus, Refusal, StartReport};
 use crate::resolve::Plan;
+use crate::seat::{Named, Seat, Table};
 use crate::service::{ContractStatus, Service, ServiceError, Services, contracts_of};
-use crate::slot::Slot;
+use crate::slot::{self, Slot};
 use crate::snapshot::Workspace;
 use crate::tell::Tell;
 use crate::unload::{UnloadError, Unloaded};
@@ -80,9 +79,7 @@ pub(crate) struct Inner {
     prober: Prober,
     verdicts: Verdicts,
     persisted: Persisted,
-    /// What calls go through: a slot for every plugin that has ever served.
-    /// Replaced as a whole, never changed.
-    table: ArcSwap<HashMap<PluginId, Arc<Slot>>>,
+    table: ArcSwap<Table>,
     known: Mutex<Known>,
     pinned: PinnedLibraries,
     /// One start, load, reload or unload at a time.
@@ -122,9 +119,7 @@ impl Host {
             verdicts.clone(),
         );
         let disabled = options.policy.disabled.clone();
-        let given = options.config.iter();
-        let config =
-            given.filter_map(|(id, value)| Some((id.parse().ok()?, value.clone()))).collect();
+        let config = options.config.clone();
         let (wishes, waiting) = unbounded();
         let persisted = Persisted::below(&options.data_dir, options.earlier_data.as_deref());
         let chronicle = Arc::new(Chronicle::default());
@@ -211,15 +206,45 @@ impl Host {
             .and_then(|slot| slot.enter());
         match lease {
             Some(lease) => call::call(&lease, command, arguments),
+            None => self.call_some_version(&table, plugin, command, arguments),
+        }
+    }
+
+    /// Where the text is no seat's name: an id with versions, or an id of which several
+    /// versions serve.
+    #[cold]
+    fn call_some_version(
+        &self,
+        table: &Table,
+        plugin: &str,
+        command: &str,
+        arguments: &str,
+    ) -> Result<Value, CallError> {
+        let inner = self.inner();
+        let named = Named::read(plugin).ok().filter(|_| !inner.stopped.load(Ordering::Relaxed));
+        let found = named.as_ref().and_then(|named| table.find(named.selector()));
+        let lease = found.and_then(|(_, slot)| slot.enter());
+        // It may have been replaced since.
+        let is_meant = |lease: &slot::Lease<'_>| {
+            let version = &lease.active().about.manifest.version;
+            named.as_ref().is_some_and(|it| it.selector().has(it.id(), version))
+        };
+        match lease.filter(is_meant) {
+            Some(lease) => call::call(&lease, command, arguments),
             None => Err(inner.why_not(plugin)),
         }
     }
 
     /// A way to one plugin that has served, without looking it up at each call.
     /// It lives through reloads; whether the plugin serves, each call says.
+    ///
+    /// Of `sql@^1` a version in that range serves, or calls are refused. Where versions run
+    /// side by side, it is the way to the line of the newest one that serves now.
     pub fn plugin(&self, id: &str) -> Option<PluginHandle> {
-        let (id, slot) = self.inner().slot_of(id)?;
-        Some(PluginHandle::new(self.clone(), id, slot))
+        let named = Named::read(id).ok()?;
+        let (seat, slot) = self.inner().slot_of(&named)?;
+        let range = named.range_within(&seat);
+        Some(PluginHandle::new(self.clone(), seat, slot, range))
     }
 
     /// Loads the file of a plugin anew, where its bytes have changed, and lets
@@ -235,7 +260,7 @@ impl Host {
     ///
     /// Whatever is wrong with the new one; the old one then serves on, untouched.
     pub fn reload(&self, id: &str) -> Result<Outcome, LoadPluginError> {
-        let id: PluginId = id.parse()?;
+        let id = Named::read(id)?;
         let inner = self.inner();
         let _changing = inner.change();
         inner.running()?;
@@ -245,14 +270,14 @@ impl Host {
     /// Gives a plugin another configuration: it is checked by the plugin's schema, and then
     /// a new generation of the same file takes over with it, and with the state, as at a
     /// reload. What makes no difference changes nothing. A plugin that does not serve gets
-    /// it when it does.
+    /// it when it does. Of `sql@^1`, only versions in that range.
     ///
     /// # Errors
     ///
     /// When it does not fit, a secret cannot be had, or the new generation does not come up;
     /// then the plugin goes on with the configuration that it has.
     pub fn configure(&self, id: &str, config: Value) -> Result<Outcome, LoadPluginError> {
-        let id: PluginId = id.parse()?;
+        let id = Named::read(id)?;
         let inner = self.inner();
         let _changing = inner.change();
         inner.running()?;
@@ -281,11 +306,13 @@ impl Host {
     ///
     /// When there is no way back; then all stays as it is.
     pub fn rollback(&self, id: &str) -> Result<Reloaded, RollbackError> {
-        let id: PluginId = id.parse()?;
+        let named = Named::read(id)?;
         let inner = self.inner();
         let _changing = inner.change();
         inner.running()?;
-        let reloaded = inner.roll_back(&id, Cause::Rollback)?;
+        let plugin = named.id().clone();
+        let seat = inner.one_serving(&named)?.ok_or(RollbackError::NotActive { plugin })?;
+        let reloaded = inner.roll_back(&seat, Cause::Rollback)?;
         // Others may need the version that was left.
         inner.settle(Vec::new(), Change::because(&Cause::Rollback));
         Ok(reloaded)
@@ -302,9 +329,11 @@ impl Host {
     /// When it does not serve or did not ask, cannot save, or the disk is full;
     /// what was kept before is kept.
     pub fn save(&self, id: &str) -> Result<usize, SaveError> {
-        let id: PluginId = id.parse()?;
+        let named = Named::read(id)?;
         let _changing = self.inner().change();
-        self.inner().save(&id)
+        let plugin = named.id().clone();
+        let seat = self.inner().one_serving(&named)?.ok_or(SaveError::NotActive { plugin })?;
+        self.inner().save(&seat)
     }
 
     /// A plugin's service of a contract: `host.service::<dyn Renderer>("markdown")`. It
@@ -332,8 +361,8 @@ impl Host {
     }
 
     /// Why a call found nobody.
-    pub(crate) fn why_not(&self, id: &PluginId) -> CallError {
-        self.inner().why_not(id.as_str())
+    pub(crate) fn why_not(&self, id: &str) -> CallError {
+        self.inner().why_not(id)
     }
 
     /// What happened to plugins in this host, the oldest first: the last 1,000
@@ -354,7 +383,7 @@ impl Host {
     ///
     /// When it is not there, serves already, or is refused.
     pub fn load(&self, id: &str) -> Result<PluginStatus, LoadPluginError> {
-        let id: PluginId = id.parse()?;
+        let id = Named::read(id)?;
         let _changing = self.inner().change();
         self.inner().running()?;
         self.inner().load(&id)
@@ -412,10 +441,7 @@ impl Host {
     /// As [`load`](Host::load), but one that serves is no error; the plugin is not held
     /// back any more then either. Where no version there is in the range, nothing changes.
     pub fn enable(&self, wanted: &str) -> Result<PluginStatus, LoadPluginError> {
-        let wanted = match wanted.contains('@') {
-            true => wanted.parse()?,
-            false => Selector { id: wanted.parse()?, version: VersionReq::STAR },
-        };
+        let wanted = Named::read(wanted)?;
         let _changing = self.inner().change();
         self.inner().running()?;
         self.inner().enable(&wanted)
@@ -465,8 +491,8 @@ impl Host {
     /// Changes the most verbose level taken from a plugin's log macros, for the
     /// generation that serves. Whether there is one.
     pub fn set_log_level(&self, id: &str, level: LevelFilter) -> bool {
-        let table = self.inner().table.load();
-        let Some(slot) = table.get(id) else { return false };
+        let slot = Named::read(id).ok().and_then(|named| self.inner().slot_of(&named));
+        let Some((_, slot)) = slot else { return false };
         let Some(lease) = slot.enter() else { return false };
         lease.active().root.set_log_level()(level as u8);
         true
@@ -496,11 +522,11 @@ impl Host {
 }
 
 impl Inner {
-    /// A plugin that has served.
-    pub(crate) fn slot_of(&self, id: &str) -> Option<(PluginId, Arc<Slot>)> {
+    /// A plugin that has served: of several versions, the newest one that serves.
+    pub(crate) fn slot_of(&self, named: &Named) -> Option<(Seat, Arc<Slot>)> {
         let table = self.table.load();
-        let (id, slot) = table.get_key_value(id)?;
-        Some((id.clone(), slot.clone()))
+        let found = table.entry(named.text()).or_else(|| table.find(named.selector()));
+        found.map(|(seat, slot)| (seat.clone(), slot.clone()))
     }
 
     /// What the plugins that serve say of themselves.

@@ -8,9 +8,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, at, never, select};
-use plugbay_interface::manifest::PluginId;
 
 use crate::host::Inner;
+use crate::seat::Seat;
 use crate::watch::Change;
 
 /// When to look again at what a panic has kept from being done.
@@ -22,7 +22,7 @@ pub(crate) enum Wish {
     /// Look when there is something to do next.
     Look,
     /// Go back from this generation to the one before.
-    RollBack { plugin: PluginId, generation: u64, reason: String },
+    RollBack { plugin: Seat, generation: u64, reason: String },
     /// Listen to these changes of files from now on.
     Watch(Receiver<Change>),
     /// A file changed.

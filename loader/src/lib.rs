@@ -56,6 +56,7 @@ pub mod registry;
 mod reload;
 mod report;
 mod resolve;
+mod seat;
 mod service;
 mod slot;
 mod snapshot;
@@ -72,7 +73,7 @@ pub use activate::ActivateError;
 pub use builder::{BuildError, HostBuilder, default_cache_dir, default_data_dir};
 pub use call::CallError;
 pub use close::PinnedLibrary;
-pub use configure::{ConfigError, check_config};
+pub use configure::{ConfigError, check_config, config_for};
 pub use discover::{Candidate, DiscoverError, Discovered, discover, discover_file};
 pub use error::{Error, Explain, Failure, printable};
 pub use events::{Cause, Event, Events, Happening, Reloaded, Times};
@@ -91,6 +92,7 @@ pub use report::{
     StartReport, full_message,
 };
 pub use resolve::{Plan, ResolveError, Resolved, resolve};
+pub use seat::{InvalidName, Several};
 pub use service::{
     ContractStatus, Entered, Held, ProviderStatus, Service, ServiceError, Services, contracts_of,
 };
@@ -105,7 +107,7 @@ pub use plugbay_config as config;
 /// The decision which plugins run.
 pub use plugbay_resolve::{
     Active, Advice, Because, Chosen, Decision, Entry as LockEntry, Exclusion, HeldBack, KindRule,
-    Lock, LockError, Member, Members, Missing, Name, Offer, Policy, Profile, Reason, Refused,
+    Line, Lock, LockError, Member, Members, Missing, Name, Offer, Policy, Profile, Reason, Refused,
     UnknownProfile, Versions, Why,
 };
 

@@ -13,12 +13,13 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 use plugbay_interface::abi::SavedState;
 use plugbay_interface::abi::abi_stable::std_types::RVec;
-use plugbay_interface::manifest::{InvalidPluginId, PluginId};
+use plugbay_interface::manifest::PluginId;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Explain, printable};
 use crate::handover::HandoverError;
 use crate::platform;
+use crate::seat::{InvalidName, Seat, Several};
 
 /// The folder's name.
 const STATES: &str = ".state";
@@ -32,7 +33,7 @@ pub(crate) struct Persisted {
     locks: PathBuf,
     /// Where states lay before hosts had names.
     earlier: Option<PathBuf>,
-    claimed: Mutex<HashMap<PluginId, Claim>>,
+    claimed: Mutex<HashMap<Seat, Claim>>,
 }
 
 /// A lock that this host has until it is dropped.
@@ -131,15 +132,18 @@ fn of_process(process: &Option<u32>) -> String {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SaveError {
-    /// The text is no id.
+    /// The text names no plugin.
     #[error(transparent)]
-    Id(#[from] InvalidPluginId),
+    Name(#[from] InvalidName),
     /// It does not serve.
     #[error("the plugin `{plugin}` is not active")]
     NotActive {
         /// The plugin.
         plugin: PluginId,
     },
+    /// Several versions of it do.
+    #[error(transparent)]
+    Several(#[from] Several),
     /// It does not ask for its state to be kept.
     #[error("the plugin `{plugin}` does not ask for its state to be kept on disk")]
     NotAsked {
@@ -162,8 +166,9 @@ pub enum SaveError {
 impl Explain for SaveError {
     fn code(&self) -> &'static str {
         match self {
-            Self::Id(_) => "PB0901",
+            Self::Name(_) => "PB0901",
             Self::NotActive { .. } => "PB1204",
+            Self::Several(error) => error.code(),
             Self::NotAsked { .. } => "PB1205",
             Self::State { error, .. } => error.code(),
             Self::Persist(error) => error.code(),
@@ -172,7 +177,8 @@ impl Explain for SaveError {
 
     fn hint(&self) -> String {
         match self {
-            Self::Id(_) | Self::NotActive { .. } => "see what is active: host-app list".into(),
+            Self::Name(_) | Self::NotActive { .. } => "see what is active: host-app list".into(),
+            Self::Several(error) => error.hint(),
             Self::NotAsked { .. } => {
                 "its plugin.toml would say so: [state] version = 1, persist = true".into()
             }
@@ -185,7 +191,8 @@ impl Explain for SaveError {
 /// The first line of the file; the bytes follow.
 #[derive(Serialize, Deserialize)]
 struct Header {
-    plugin: PluginId,
+    /// The seat's name.
+    plugin: String,
     state_version: u32,
     bytes: u64,
     blake3: String,
@@ -195,7 +202,7 @@ struct Header {
 
 /// How the names of files begin that a state is written to before it is renamed: as
 /// that of no state, and of no other plugin's.
-fn aside(id: &PluginId) -> String {
+fn aside(id: &Seat) -> String {
     format!(".{id}.")
 }
 
@@ -212,7 +219,7 @@ impl Persisted {
     }
 
     /// Makes sure that the state is this host's.
-    fn claim(&self, id: &PluginId) -> Result<(), PersistError> {
+    fn claim(&self, id: &Seat) -> Result<(), PersistError> {
         let mut claimed = self.claimed.lock();
         if claimed.contains_key(id) {
             return Ok(());
@@ -244,17 +251,17 @@ impl Persisted {
     }
 
     /// Lets other hosts have the states, but those of these plugins.
-    pub(crate) fn release_all_but(&self, kept: &[PluginId]) {
+    pub(crate) fn release_all_but(&self, kept: &[Seat]) {
         self.claimed.lock().retain(|id, _| kept.contains(id));
     }
 
     /// Lets other hosts have this one.
-    pub(crate) fn release(&self, id: &PluginId) {
+    pub(crate) fn release(&self, id: &Seat) {
         self.claimed.lock().remove(id);
     }
 
     /// What hosts that were killed have left beside a state that is this host's now.
-    fn remove_what_is_half_written(&self, id: &PluginId) {
+    fn remove_what_is_half_written(&self, id: &Seat) {
         let aside = aside(id);
         for entry in self.dir.read_dir().into_iter().flatten().flatten() {
             if entry.file_name().as_encoded_bytes().starts_with(aside.as_bytes()) {
@@ -264,17 +271,17 @@ impl Persisted {
     }
 
     /// The state as it lay before hosts had names, for one that has kept none yet.
-    fn earlier(&self, id: &PluginId) -> Option<PathBuf> {
+    fn earlier(&self, id: &Seat) -> Option<PathBuf> {
         let path = self.earlier.as_ref()?.join(id.as_str());
         (!self.dir.exists() && path.exists()).then_some(path)
     }
 
-    fn file(&self, id: &PluginId) -> PathBuf {
+    fn file(&self, id: &Seat) -> PathBuf {
         self.dir.join(id.as_str())
     }
 
     /// The state that was written last, if there is one.
-    pub(crate) fn read(&self, id: &PluginId) -> Result<Option<SavedState>, PersistError> {
+    pub(crate) fn read(&self, id: &Seat) -> Result<Option<SavedState>, PersistError> {
         self.claim(id)?;
         let path = self.earlier(id).unwrap_or_else(|| self.file(id));
         let content = match fs::read(&path) {
@@ -289,7 +296,7 @@ impl Persisted {
             .ok_or_else(|| damaged("no header"))?;
         let header: Header =
             serde_json::from_slice(header).map_err(|error| damaged(&error.to_string()))?;
-        if header.plugin != *id {
+        if header.plugin != id.as_str() {
             return Err(damaged("it is another plugin's"));
         }
         if header.bytes != bytes.len() as u64 {
@@ -306,11 +313,7 @@ impl Persisted {
     }
 
     /// Keeps a state, or that there is none. It is on the disk when this returns.
-    pub(crate) fn write(
-        &self,
-        id: &PluginId,
-        state: Option<&SavedState>,
-    ) -> Result<(), PersistError> {
+    pub(crate) fn write(&self, id: &Seat, state: Option<&SavedState>) -> Result<(), PersistError> {
         self.claim(id)?;
         let path = self.file(id);
         let made = self.make_dir();
@@ -356,9 +359,9 @@ impl Persisted {
         platform::make_private_dir(&self.dir)
     }
 
-    fn put(&self, id: &PluginId, state: &SavedState, path: &Path) -> io::Result<()> {
+    fn put(&self, id: &Seat, state: &SavedState, path: &Path) -> io::Result<()> {
         let header = Header {
-            plugin: id.clone(),
+            plugin: id.to_string(),
             state_version: state.version,
             bytes: state.bytes.len() as u64,
             blake3: blake3::hash(&state.bytes).to_hex().to_string(),

@@ -4,11 +4,14 @@ use std::ffi::c_void;
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use plugbay_interface::manifest::{Manifest, PluginId};
+use plugbay_interface::manifest::{Manifest, PluginId, Selector, takes};
+use semver::VersionReq;
 use serde_json::Value;
 
+use crate::activate::Active;
 use crate::call::{self, CallError};
 use crate::host::Host;
+use crate::seat::Seat;
 use crate::slot::{self, CountedLease, Slot};
 
 /// A way to one plugin that lives through its reloads: each call goes to the
@@ -17,18 +20,31 @@ use crate::slot::{self, CountedLease, Slot};
 #[derive(Debug, Clone)]
 pub struct PluginHandle {
     pub(crate) host: Host,
-    pub(crate) id: PluginId,
+    pub(crate) seat: Seat,
     pub(crate) slot: Arc<Slot>,
+    /// The versions that were asked for, where the slot may have others.
+    range: Option<Box<VersionReq>>,
 }
 
 impl PluginHandle {
-    pub(crate) fn new(host: Host, id: PluginId, slot: Arc<Slot>) -> Self {
-        Self { host, id, slot }
+    pub(crate) fn new(
+        host: Host,
+        seat: Seat,
+        slot: Arc<Slot>,
+        range: Option<Box<VersionReq>>,
+    ) -> Self {
+        Self { host, seat, slot, range }
     }
 
     /// Which plugin this is.
     pub fn id(&self) -> &PluginId {
-        &self.id
+        self.seat.id()
+    }
+
+    /// What it is called in its host: its id, or, where versions of it run side by side,
+    /// `sql@1`.
+    pub fn name(&self) -> &str {
+        self.seat.as_str()
     }
 
     /// Makes sure that the generation that serves now stays as it is while the
@@ -45,14 +61,30 @@ impl PluginHandle {
     #[inline(always)]
     pub fn enter(&self) -> Result<Lease<'_>, Box<CallError>> {
         match self.slot.enter() {
-            Some(lease) => Ok(Lease { lease }),
-            None => Err(self.why_not()),
+            Some(lease) if self.range.is_none() || self.is_meant(lease.active()) => {
+                Ok(Lease { lease })
+            }
+            _ => Err(self.why_not()),
         }
     }
 
     #[cold]
     fn why_not(&self) -> Box<CallError> {
-        Box::new(self.host.why_not(&self.id))
+        let serving = self.slot.serving();
+        let version = serving.map(|active| active.about.manifest.version.clone());
+        Box::new(match (&self.range, version) {
+            (Some(range), Some(version)) if !takes(range, &version) => {
+                let wanted = Selector { id: self.id().clone(), version: (**range).clone() };
+                CallError::NoVersion { wanted, serving: vec![version] }
+            }
+            _ => self.host.why_not(self.name()),
+        })
+    }
+
+    #[cold]
+    fn is_meant(&self, active: &Active) -> bool {
+        let range = self.range.as_ref();
+        range.is_none_or(|range| takes(range, &active.about.manifest.version))
     }
 
     /// As [`enter`](Self::enter), with a lease that may be kept for long and go
@@ -63,8 +95,8 @@ impl PluginHandle {
     /// When the plugin does not serve.
     pub fn hold(&self) -> Result<LongLease, Box<CallError>> {
         match self.slot.hold() {
-            Some(lease) => Ok(LongLease { lease }),
-            None => Err(self.why_not()),
+            Some(lease) if self.is_meant(lease.active()) => Ok(LongLease { lease }),
+            _ => Err(self.why_not()),
         }
     }
 
@@ -76,8 +108,8 @@ impl PluginHandle {
     /// When the plugin does not serve.
     pub async fn hold_async(&self) -> Result<LongLease, Box<CallError>> {
         match poll_fn(|context| self.slot.poll_hold(context.waker())).await {
-            Some(lease) => Ok(LongLease { lease }),
-            None => Err(self.why_not()),
+            Some(lease) if self.is_meant(lease.active()) => Ok(LongLease { lease }),
+            _ => Err(self.why_not()),
         }
     }
 

@@ -5,16 +5,16 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crossbeam_channel::Sender;
 use plugbay_config::schema::Scrubber;
-use plugbay_interface::manifest::PluginId;
 
 use crate::error::Failure;
 use crate::keeper::Wish;
+use crate::seat::Seat;
 
 /// What goes wrong in one generation: calls that panicked, and times that it
 /// said itself that it is not well.
 #[derive(Debug)]
 pub(crate) struct Troubles {
-    plugin: PluginId,
+    plugin: Seat,
     generation: u64,
     /// How many are taken; one more, and it goes.
     allowed: u32,
@@ -25,12 +25,7 @@ pub(crate) struct Troubles {
 }
 
 impl Troubles {
-    pub(crate) fn new(
-        plugin: PluginId,
-        generation: u64,
-        allowed: u32,
-        keeper: Sender<Wish>,
-    ) -> Self {
+    pub(crate) fn new(plugin: Seat, generation: u64, allowed: u32, keeper: Sender<Wish>) -> Self {
         let (seen, on_probation) = (AtomicU32::new(0), AtomicBool::new(false));
         Self { plugin, generation, allowed, seen, on_probation, keeper, scrubber: None }
     }

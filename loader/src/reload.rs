@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugbay_interface::manifest::{InvalidPluginId, PluginId};
+use plugbay_interface::manifest::PluginId;
 
 use crate::error::Explain;
 use crate::events::Reloaded;
 use crate::handover::HandoverError;
 use crate::host::{LoadPluginError, StartError};
 use crate::report::{PluginStatus, Refusal};
+use crate::seat::{InvalidName, Several};
 
 /// What came of a file that was looked at again.
 #[derive(Debug)]
@@ -91,15 +92,18 @@ impl Explain for ReloadError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RollbackError {
-    /// The text is no id.
+    /// The text names no plugin.
     #[error(transparent)]
-    Id(#[from] InvalidPluginId),
+    Name(#[from] InvalidName),
     /// It does not serve.
     #[error("the plugin `{plugin}` is not active")]
     NotActive {
         /// The plugin.
         plugin: PluginId,
     },
+    /// Several versions of it do.
+    #[error(transparent)]
+    Several(#[from] Several),
     /// Nothing is known of a generation before this one.
     #[error("there is no earlier version of the plugin `{plugin}` to go back to")]
     NothingBefore {
@@ -117,8 +121,9 @@ pub enum RollbackError {
 impl Explain for RollbackError {
     fn code(&self) -> &'static str {
         match self {
-            Self::Id(_) => "PB0901",
+            Self::Name(_) => "PB0901",
             Self::NotActive { .. } => "PB1106",
+            Self::Several(error) => error.code(),
             Self::NothingBefore { .. } => "PB1107",
             Self::Refused(refusal) => refusal.error.code(),
             Self::Stopped(error) => error.code(),
@@ -127,7 +132,8 @@ impl Explain for RollbackError {
 
     fn hint(&self) -> String {
         match self {
-            Self::Id(_) | Self::NotActive { .. } => "see what is active: host-app list".into(),
+            Self::Name(_) | Self::NotActive { .. } => "see what is active: host-app list".into(),
+            Self::Several(error) => error.hint(),
             Self::NothingBefore { .. } => {
                 "only what was replaced in this host can come back; else put the earlier file \
                  into the folder"

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plugbay_interface::manifest::{Facts, Manifest, PluginId};
-use plugbay_resolve::Advice;
+use plugbay_resolve::{Advice, Policy};
 use semver::Version;
 use serde::Serialize;
 
@@ -13,12 +13,14 @@ use crate::error::{Error, Explain, printable};
 use crate::events::Happening;
 use crate::records::Holder;
 use crate::resolve::ResolveError;
+use crate::seat::Seat;
 use crate::unload::Pin;
 use crate::verify::{Verified, VerifyError};
 
 /// What is known of a library that passed verification.
 #[derive(Debug, Clone)]
 pub(crate) struct Loadable {
+    pub(crate) seat: Seat,
     pub(crate) path: PathBuf,
     pub(crate) manifest: Manifest,
     pub(crate) facts: Facts,
@@ -26,8 +28,9 @@ pub(crate) struct Loadable {
 }
 
 impl Loadable {
-    pub(crate) fn of(verified: &Verified) -> Self {
+    pub(crate) fn of(verified: &Verified, policy: &Policy) -> Self {
         Self {
+            seat: Seat::of(policy, verified.manifest()),
             path: verified.path().to_owned(),
             manifest: verified.manifest().clone(),
             facts: verified.facts().clone(),
@@ -219,6 +222,9 @@ impl fmt::Display for PluginState {
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct PluginStatus {
+    /// What it is called in this host: its id, or, where versions of it run side by side,
+    /// `sql@1`.
+    pub name: String,
     /// The file in the plugins folder. Written out as [`printable`](crate::printable)
     /// shows it, since a name need not be text.
     #[serde(serialize_with = "as_printable")]

@@ -3,11 +3,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plugbay_interface::manifest::PluginId;
-use plugbay_resolve::{Advice, Decision, Lock, Name, Offer, Policy, Reason, Refused, decide};
+use plugbay_resolve::{
+    Advice, Chosen, Decision, Lock, Name, Offer, Policy, Reason, Refused, decide,
+};
 use semver::{Version, VersionReq};
 
 use crate::error::{Explain, printable, quoted};
 use crate::report::Refusal;
+use crate::seat::Seat;
 use crate::verify::Verified;
 
 /// A verified plugin that shall run.
@@ -32,8 +35,8 @@ impl Resolved {
 pub struct Plan {
     offers: Vec<Offer>,
     decision: Decision,
-    /// The files that run, by plugin.
-    run: HashMap<PluginId, usize>,
+    /// The files that run, by seat.
+    run: HashMap<Seat, usize>,
 }
 
 /// Why a good plugin does not run.
@@ -149,8 +152,11 @@ impl Explain for ResolveError {
 impl Plan {
     pub(crate) fn new(offers: Vec<Offer>, refused: &[Refused], policy: &Policy) -> Self {
         let decision = decide(&offers, refused, policy);
-        let id = |file: usize| offers[file].manifest.id.clone();
-        let run = decision.run.iter().map(|chosen| (id(chosen.offer), chosen.offer)).collect();
+        let run = decision.run.iter().map(|chosen| {
+            let id = &offers[chosen.offer].manifest.id;
+            (Seat::new(id, chosen.line.clone()), chosen.offer)
+        });
+        let run = run.collect();
         Self { offers, decision, run }
     }
 
@@ -169,9 +175,19 @@ impl Plan {
         self.decision.run.iter().map(|chosen| &self.offers[chosen.offer])
     }
 
-    /// The file of a plugin that runs.
-    pub fn chosen(&self, id: &PluginId) -> Option<&Offer> {
-        self.run.get(id).map(|file| &self.offers[*file])
+    /// The file that runs in a seat.
+    pub(crate) fn chosen(&self, seat: &Seat) -> Option<&Offer> {
+        self.run.get(seat).map(|file| &self.offers[*file])
+    }
+
+    /// The files of a plugin that run: one, or several where versions of it run side by
+    /// side.
+    pub fn versions(&self, id: &PluginId) -> impl Iterator<Item = &Offer> {
+        // They are in the order of their ids.
+        let id_of = |chosen: &Chosen| &self.offers[chosen.offer].manifest.id;
+        let first = self.decision.run.partition_point(|chosen| id_of(chosen) < id);
+        let of_it = self.decision.run[first..].iter();
+        of_it.map(|chosen| &self.offers[chosen.offer]).take_while(move |it| it.manifest.id == *id)
     }
 
     /// Those that do not, each with the shortest true reason, by id and path; without those
@@ -206,11 +222,9 @@ impl Plan {
     ///
     /// The file itself, where the plan has not chosen these bytes.
     pub fn admit(&self, verified: Verified) -> Result<Resolved, Box<Verified>> {
-        let chosen = self.chosen(&verified.manifest().id);
-        match chosen.filter(|offer| offer.hash == verified.hash().to_hex().as_str()) {
-            Some(_) => Ok(Resolved { verified }),
-            None => Err(Box::new(verified)),
-        }
+        let hash = verified.hash().to_hex();
+        let is_chosen = self.versions(&verified.manifest().id).any(|it| it.hash == hash.as_str());
+        if is_chosen { Ok(Resolved { verified }) } else { Err(Box::new(verified)) }
     }
 }
 

@@ -20,6 +20,7 @@ pub use query::{ContractStatus, ProviderStatus, Services, contracts_of};
 use crate::activate::Active;
 use crate::host::Host;
 use crate::plugin::PluginHandle;
+use crate::seat::Seat;
 use crate::slot::{self, CountedLease, Slot};
 
 /// One plugin's service of a contract: `Service<dyn Renderer>`. It lives through
@@ -31,7 +32,7 @@ use crate::slot::{self, CountedLease, Slot};
 /// it at any time.
 pub struct Service<C: Contract + ?Sized> {
     host: Host,
-    id: PluginId,
+    id: Seat,
     slot: Arc<Slot>,
     /// Under which the generations of this slot know what is asked for.
     number: usize,
@@ -55,8 +56,8 @@ pub struct Held<C: Contract + ?Sized> {
 impl<C: Contract + ?Sized> Service<C> {
     /// Looks whether the generation that serves offers what is asked for.
     pub(crate) fn new(plugin: PluginHandle) -> Result<Self, ServiceError> {
-        let PluginHandle { host, id, slot } = plugin;
-        let Some(lease) = slot.enter() else { return Err(host.why_not(&id).into()) };
+        let PluginHandle { host, seat: id, slot, .. } = plugin;
+        let Some(lease) = slot.enter() else { return Err(host.why_not(id.as_str()).into()) };
         let (number, wanted) = lease.active().want(slot.wants(), C::description())?;
         drop(lease);
         Ok(Self { host, id, slot, number, wanted, contract: PhantomData })
@@ -64,7 +65,13 @@ impl<C: Contract + ?Sized> Service<C> {
 
     /// The plugin that offers it.
     pub fn plugin(&self) -> &PluginId {
-        &self.id
+        self.id.id()
+    }
+
+    /// What it is called in its host: its id, or, where versions of it run side by side,
+    /// `sql@1`.
+    pub fn name(&self) -> &str {
+        self.id.as_str()
     }
 
     /// Makes sure that the generation that serves now stays as it is, on this thread,
@@ -94,7 +101,7 @@ impl<C: Contract + ?Sized> Service<C> {
     #[cold]
     fn enter_slowly(&self) -> Result<Entered<'_, C>, Box<ServiceError>> {
         let Some(lease) = self.slot.enter() else {
-            return Err(Box::new(self.host.why_not(&self.id).into()));
+            return Err(Box::new(self.host.why_not(self.id.as_str()).into()));
         };
         let proxy = self.proxy(lease.active())?;
         Ok(Entered { proxy, lease })
@@ -108,7 +115,7 @@ impl<C: Contract + ?Sized> Service<C> {
     /// As `enter`.
     pub fn hold(&self) -> Result<Held<C>, Box<ServiceError>> {
         let Some(lease) = self.slot.hold() else {
-            return Err(Box::new(self.host.why_not(&self.id).into()));
+            return Err(Box::new(self.host.why_not(self.id.as_str()).into()));
         };
         let proxy = self.proxy(lease.active())?;
         Ok(Held { proxy, lease })
@@ -129,7 +136,7 @@ impl<C: Contract + ?Sized> Service<C> {
     pub async fn hold_async(&self) -> Result<Held<C>, Box<ServiceError>> {
         let held = poll_fn(|context| self.slot.poll_hold(context.waker())).await;
         let Some(lease) = held else {
-            return Err(Box::new(self.host.why_not(&self.id).into()));
+            return Err(Box::new(self.host.why_not(self.id.as_str()).into()));
         };
         let proxy = self.proxy(lease.active())?;
         Ok(Held { proxy, lease })

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use plugbay_interface::abi::InstanceBox;
 use plugbay_interface::manifest::PluginId;
+use semver::Version;
 
 use crate::activate::Active;
 use crate::counted::Place;
@@ -190,6 +191,12 @@ impl Slot {
     /// Who serves, or will again.
     pub(crate) fn serving(&self) -> Option<Arc<Active>> {
         self.gate.lock().serving.clone()
+    }
+
+    /// The version that serves, or will again.
+    pub(crate) fn version(&self) -> Option<Version> {
+        let serving = self.serving();
+        serving.map(|active| active.about.manifest.version.clone())
     }
 
     /// Lets a generation serve from now on, and calls that wait go on with it.

@@ -13,10 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use plugbay_interface::manifest::PluginId;
 
 use crate::activate::Active;
 use crate::report::Loadable;
+use crate::seat::Seat;
 use crate::slot::Slot;
 
 pub(crate) use hearing::Hearing;
@@ -31,7 +31,7 @@ pub(crate) struct Tell {
 
 #[derive(Debug, Default)]
 struct Told {
-    there: BTreeMap<PluginId, Serving>,
+    there: BTreeMap<Seat, Serving>,
     ended: bool,
 }
 
@@ -54,7 +54,7 @@ impl Tell {
         }
         let mut changed = BTreeSet::new();
         for (slot, active) in now {
-            let id = active.about.manifest.id.clone();
+            let id = active.about.seat.clone();
             let (about, hearing) = (active.about.clone(), active.hearing.clone());
             let serving = Serving { about, generation: active.generation, slot, hearing };
             told.there.insert(id.clone(), serving);
@@ -66,7 +66,7 @@ impl Tell {
     }
 
     /// This one serves no more.
-    pub(crate) fn gone(&self, id: &PluginId) {
+    pub(crate) fn gone(&self, id: &Seat) {
         let mut told = self.told.lock();
         if told.there.remove(id).is_none() {
             return;
@@ -88,7 +88,7 @@ impl Tell {
 
 impl Told {
     /// Notes for all what has changed. Gives those that are to be told by somebody new.
-    fn learn(&self, changed: &BTreeSet<PluginId>) -> Vec<Task> {
+    fn learn(&self, changed: &BTreeSet<Seat>) -> Vec<Task> {
         let mut tasks = Vec::new();
         for (id, Serving { about, slot, hearing, .. }) in &self.there {
             // Who is new here, or has come back, is told of all.

@@ -16,6 +16,7 @@ use crate::error::{Explain, Failure, shown_word};
 use crate::handover::state_of;
 use crate::on_thread::{Deadline, on_thread};
 use crate::records::{Holder, list};
+use crate::seat::Several;
 use crate::slot::Drained;
 
 /// Why the library of a retired plugin is still in memory. All but `Kept` are
@@ -129,6 +130,15 @@ pub enum UnloadError {
         /// The id that was given.
         plugin: String,
     },
+    /// A plugin is disabled as a whole.
+    #[error("a plugin is disabled in all of its versions, and `{}` names some", .plugin.escape_debug())]
+    SomeVersions {
+        /// What was given.
+        plugin: String,
+    },
+    /// Several versions of it do.
+    #[error(transparent)]
+    Several(#[from] Several),
     /// Calls were still running at the end of the time they had. It serves on.
     #[error(
         "the plugin `{plugin}` is still in use after {limit:?}, and goes on serving: {}",
@@ -163,6 +173,8 @@ impl Explain for UnloadError {
     fn code(&self) -> &'static str {
         match self {
             Self::NotActive { .. } => "PB0801",
+            Self::SomeVersions { .. } => "PB0804",
+            Self::Several(error) => error.code(),
             Self::Busy { .. } => "PB0802",
             Self::Left { .. } => "PB0803",
         }
@@ -171,6 +183,11 @@ impl Explain for UnloadError {
     fn hint(&self) -> String {
         match self {
             Self::NotActive { .. } => "see what is active: host-app list".into(),
+            Self::SomeVersions { plugin } => {
+                let id = plugin.split('@').next().unwrap_or_default();
+                format!("enable those that shall run: host-app enable {id}@RANGE")
+            }
+            Self::Several(error) => error.hint(),
             Self::Busy { .. } => "wait for its calls to end, and try again".into(),
             Self::Left { .. } => {
                 "keep the host until they have ended: its state is saved then, else it is lost"

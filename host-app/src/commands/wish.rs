@@ -2,7 +2,7 @@
 
 use plugbay_loader::manifest::Selector;
 use plugbay_loader::registry::{Event, EventKind, Query, Registry, Wish};
-use plugbay_loader::{LoadPluginError, PluginId};
+use plugbay_loader::{InvalidName, LoadPluginError, PluginId};
 use semver::VersionReq;
 use serde_json::json;
 
@@ -20,9 +20,12 @@ pub fn run(
     output: &Output,
 ) -> Result<Exit, Failure> {
     let Selector { id, version } = match wanted.contains('@') && action == Action::Enable {
-        true => wanted.parse().map_err(LoadPluginError::from)?,
+        true => wanted.parse().map_err(InvalidName::from).map_err(LoadPluginError::from)?,
         false => Selector {
-            id: wanted.parse::<PluginId>().map_err(LoadPluginError::from)?,
+            id: wanted
+                .parse::<PluginId>()
+                .map_err(InvalidName::from)
+                .map_err(LoadPluginError::from)?,
             version: VersionReq::STAR,
         },
     };

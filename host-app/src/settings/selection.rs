@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use plugbay_loader::manifest::Selector;
-use plugbay_loader::{KindRule, Lock, Plan, PluginId, Policy, Profile, printable};
+use plugbay_loader::{KindRule, Lock, Plan, PluginId, Policy, Profile, Versions, printable};
 
 use crate::exit::{Exit, Failure};
 
@@ -20,6 +20,8 @@ pub(super) struct Selection {
     pub(super) only_known_kinds: bool,
     pub(super) precedence: BTreeMap<String, Vec<PluginId>>,
     pub(super) features: Vec<String>,
+    pub(super) versions: Versions,
+    pub(super) versions_of: BTreeMap<PluginId, Versions>,
 }
 
 impl Selection {
@@ -31,6 +33,8 @@ impl Selection {
         policy.kinds.extend(self.kinds.clone());
         policy.only_known_kinds = self.only_known_kinds;
         policy.precedence.clone_from(&self.precedence);
+        policy.versions = self.versions;
+        policy.versions_of.clone_from(&self.versions_of);
         policy.features.extend(self.features.iter().cloned());
     }
 }

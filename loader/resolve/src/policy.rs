@@ -38,8 +38,9 @@ pub struct Policy {
     pub members: Option<Members>,
     /// Plugins that do not run beside each other, besides what they say themselves.
     pub conflicts: Vec<Exclusion>,
-    /// Plugins that were tried and did not come up, and why. None of their versions runs.
-    pub failed: BTreeMap<PluginId, String>,
+    /// Plugins that were tried and did not come up, by line, and why. None of the versions
+    /// of that line runs.
+    pub failed: BTreeMap<(PluginId, Line), String>,
     /// Contents that are held back, by hash, and why.
     pub held: BTreeMap<String, Held>,
     /// What ran the last time: of two files with one id and version, the one that it names.
@@ -129,9 +130,18 @@ impl Policy {
         }
     }
 
+    /// Whether no more than one version of a plugin may run.
+    pub fn is_one(&self, id: &PluginId) -> bool {
+        self.versions_of(id) == Versions::One
+    }
+
+    fn versions_of(&self, id: &PluginId) -> Versions {
+        self.versions_of.get(id).copied().unwrap_or(self.versions)
+    }
+
     /// The line that a version of a plugin belongs to.
     pub fn line_of(&self, id: &PluginId, version: &Version) -> Line {
-        match self.versions_of.get(id).copied().unwrap_or(self.versions) {
+        match self.versions_of(id) {
             Versions::One => Line::Whole,
             Versions::All => Line::Of(version.to_string()),
             Versions::Compatible if !version.pre.is_empty() => Line::Of(version.to_string()),

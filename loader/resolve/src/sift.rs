@@ -96,7 +96,9 @@ fn by_itself(offer: &Offer, policy: &Policy, membership: &Membership<'_>) -> Opt
     if let Some(held) = policy.held.get(&offer.hash) {
         return Some(Reason::Held(held.clone()));
     }
-    if let Some(reason) = policy.failed.get(id) {
+    if !policy.failed.is_empty()
+        && let Some(reason) = policy.failed.get(&(id.clone(), policy.line_of(id, version)))
+    {
         return Some(Reason::Failed { reason: reason.clone() });
     }
     let mut enabled = policy.enabled.iter().filter(|selector| selector.id == *id).peekable();

@@ -2,7 +2,7 @@
 
 mod support;
 
-use plugbay_resolve::{Active, Held, KindRule, Lock, Profile, Versions};
+use plugbay_resolve::{Active, Held, KindRule, Line, Lock, Profile, Versions};
 
 use self::support::{id, offer, policy, refused, told, told_with};
 
@@ -411,7 +411,7 @@ fn integration_points_are_advice_or_errors() {
 #[test]
 fn one_that_failed_takes_those_with_it_that_need_it() {
     let mut policy = policy();
-    policy.failed.insert(id("sql"), "PB0601: no database".into());
+    policy.failed.insert((id("sql"), Line::Whole), "PB0601: no database".into());
     policy.held.insert(
         "x 1.0.0 ".into(),
         Held { reason: "took the host down twice".into(), help: "host-app release x".into() },

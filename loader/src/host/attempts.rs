@@ -179,7 +179,8 @@ impl Inner {
         if self.recorder.is_none() {
             return parallel::map(level, work);
         }
-        let keys: Vec<_> = level.iter().map(|one| Loadable::of(one.verified())).collect();
+        let keys: Vec<_> =
+            level.iter().map(|one| Loadable::of(one.verified(), &self.options.policy)).collect();
         let (mut alone, mut together) = (Vec::new(), Vec::new());
         for (resolved, about) in level.into_iter().zip(keys) {
             match self.is_suspect(&about) {

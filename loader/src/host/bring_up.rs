@@ -1,13 +1,12 @@
 //! How a host brings up plugins that do not serve: from files that were decided
 //! on to slots that are open.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use plugbay_interface::manifest::{Manifest, PluginId};
+use plugbay_interface::manifest::Manifest;
 
 use super::{Inner, Record};
 use crate::activate::{self, Active, InTime, Taker};
@@ -22,6 +21,7 @@ use crate::probation::Troubles;
 use crate::reload::ReloadError;
 use crate::report::{Loadable, Phase, Refusal};
 use crate::resolve::Resolved;
+use crate::seat::{Seat, Table};
 use crate::slot::Slot;
 
 impl Inner {
@@ -30,13 +30,13 @@ impl Inner {
         &self,
         plan: Vec<Resolved>,
         cause: &Cause,
-    ) -> Vec<Result<PluginId, Arc<Refusal>>> {
+    ) -> Vec<Result<Seat, Arc<Refusal>>> {
         let count = self.counter(Phase::Load, plan.len());
         let outcomes = self.attempt_all(plan, |resolved| {
-            let about = Arc::new(Loadable::of(resolved.verified()));
+            let about = Arc::new(Loadable::of(resolved.verified(), &self.options.policy));
             let mut times = Times::default();
             let outcome = self
-                .room_for_another(&about.manifest.id)
+                .room_for_another(&about.seat)
                 .and_then(|()| self.kept_state(&about))
                 .and_then(|state| {
                     let taker = Arc::new(InTime::default());
@@ -63,29 +63,29 @@ impl Inner {
                     continue;
                 }
             };
-            let id = active.about.manifest.id.clone();
+            let seat = active.about.seat.clone();
             happened.push(Happening::Loaded {
-                plugin: id.clone(),
+                plugin: seat.id().clone(),
                 version: active.about.manifest.version.clone(),
                 generation: active.generation,
                 path: active.about.path.clone(),
                 cause: cause.clone(),
                 times,
             });
-            match known.plugins.get_mut(&id) {
+            match known.plugins.get_mut(&seat) {
                 Some(record) => record.serves(&active),
-                None => drop(known.plugins.insert(id.clone(), Record::new(&active))),
+                None => drop(known.plugins.insert(seat.clone(), Record::new(&active))),
             }
-            let slot = self.table.load().get(&id).cloned().unwrap_or_else(|| {
+            let slot = self.table.load().get(seat.as_str()).cloned().unwrap_or_else(|| {
                 let slot = Arc::new(Slot::new());
-                let table = table.get_or_insert_with(|| HashMap::clone(&self.table.load()));
-                table.insert(id.clone(), slot.clone());
+                let table = table.get_or_insert_with(|| Table::clone(&self.table.load()));
+                table.insert(&seat, slot.clone());
                 slot
             });
             slot.open(active.clone());
             known.refused.retain(|old| old.path != active.about.path);
             serve.push((slot, active));
-            results.push(Ok(id));
+            results.push(Ok(seat));
         }
         if let Some(table) = table {
             self.table.store(Arc::new(table));
@@ -97,16 +97,16 @@ impl Inner {
     }
 
     /// Whether as many generations of a plugin as may be are in memory.
-    pub(super) fn room_for_another(&self, id: &PluginId) -> Result<(), Error> {
+    pub(super) fn room_for_another(&self, seat: &Seat) -> Result<(), Error> {
         let most = self.options.max_generations;
-        let alive = self.known.lock().plugins.get(id).map_or(0, Record::alive);
-        let alive = alive + self.pinned.of(id).len();
+        let alive = self.known.lock().plugins.get(seat).map_or(0, Record::alive);
+        let alive = alive + self.pinned.of(seat.id()).len();
         if alive < most { Ok(()) } else { Err(ReloadError::Generations { alive, most }.into()) }
     }
 
     /// The state that a plugin begins with which does not serve.
     pub(super) fn kept_state(&self, about: &Loadable) -> Result<StateSource, Error> {
-        let id = &about.manifest.id;
+        let id = &about.seat;
         let saved = self.known.lock().plugins.get(id).and_then(|record| record.saved.clone());
         let saved = match saved {
             None if about.manifest.state_persist => self.persisted.read(id)?,
@@ -125,7 +125,7 @@ impl Inner {
             let serving = serving.map(|it| Arc::new(it.clone()));
             let others: Vec<_> =
                 files.filter(|it| !it.base_schemas.is_empty()).chain(serving).collect();
-            (known.config.get(&manifest.id).cloned(), others)
+            (configure::config_for(&known.config, manifest).cloned(), others)
         };
         let others = others.iter().map(AsRef::as_ref);
         configure::settle(manifest, given.as_ref(), others, &self.options.grounds)
@@ -160,14 +160,14 @@ impl Inner {
         let allowed = self.options.allowed_troubles;
         let link = Link {
             generation,
-            data_dir: self.options.data_dir.join(id.as_str()),
+            data_dir: self.options.data_dir.join(about.seat.as_str()),
             configuration: configured.text(),
             scrubber: configured.scrubber(),
             state,
             wants_backtraces: self.options.backtraces,
             log_level,
             troubles: Arc::new(
-                Troubles::new(id.clone(), generation, allowed, wishes)
+                Troubles::new(about.seat.clone(), generation, allowed, wishes)
                     .without(configured.scrubber()),
             ),
             id,
@@ -182,7 +182,7 @@ impl Inner {
             self.prober.keep(&hash);
         }
         if outcome.is_ok() {
-            self.known.lock().configured.insert(about.manifest.id.clone(), configured.clone());
+            self.known.lock().configured.insert(about.seat.clone(), configured.clone());
         }
         outcome.map_err(|mut failed| {
             failed.error.scrubbed(&configured);

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use plugbay_interface::manifest::PluginId;
 use serde_json::Value;
 
 use super::settling::Change;
@@ -13,60 +12,86 @@ use crate::configure::ConfigError;
 use crate::events::{Cause, Times};
 use crate::reload::Outcome;
 use crate::report::Refusal;
+use crate::seat::{Named, Seat};
 use crate::verify::verify;
 
 /// A configuration that was left for the one before.
 pub(super) struct Left {
+    key: String,
     config: Option<Value>,
     before: Option<Value>,
 }
 
 impl Inner {
-    /// Checks a configuration and lets the plugin go on with it: a new generation of the same
-    /// file, which gets the state. Where anything goes wrong, nothing changes.
+    /// Checks a configuration and lets the plugin go on with it, in all versions that are
+    /// meant: a new generation of the same file, which gets the state. Where anything goes
+    /// wrong, nothing changes.
     pub(super) fn configure(
         &self,
-        id: &PluginId,
+        named: &Named,
         value: Value,
     ) -> Result<Outcome, LoadPluginError> {
-        let before = self.known.lock().config.insert(id.clone(), value);
-        let outcome = self.go_on_with_it(id);
-        let mut known = self.known.lock();
-        match &outcome {
-            Err(_) => known.set_config(id, before),
-            Ok(Outcome::Reloaded(_)) => drop(known.config_before.insert(id.clone(), before)),
-            Ok(_) => {}
+        let key = named.selector().to_string();
+        let before = self.known.lock().config.insert(key.clone(), value);
+        let seats = self.serving_as(named.selector());
+        if seats.is_empty() {
+            let outcome = self.come_up_with_it(named);
+            if outcome.is_err() {
+                self.known.lock().set_config(&key, before);
+            }
+            return outcome;
         }
-        outcome
+        let mut outcome = Outcome::Unchanged;
+        for (number, seat) in seats.iter().enumerate() {
+            match self.go_on_with_it(seat) {
+                Ok(Outcome::Unchanged) => {}
+                Ok(changed) => {
+                    let before = (key.clone(), before.clone());
+                    self.known.lock().config_before.insert(seat.clone(), before);
+                    outcome = changed;
+                }
+                Err(error) => {
+                    self.known.lock().set_config(&key, before);
+                    // Those before it go on as they were, too.
+                    for seat in seats.iter().take(number) {
+                        if let Err(error) = self.go_on_with_it(seat) {
+                            log::warn!("{seat} keeps its new configuration: {error}");
+                        }
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(outcome)
     }
 
     /// The generation that was replaced for its configuration comes back, and so does that.
     /// Gives the one that was left, and the one that is back.
-    pub(super) fn configured_as_before(&self, id: &PluginId) -> Option<Left> {
+    pub(super) fn configured_as_before(&self, seat: &Seat) -> Option<Left> {
         let mut known = self.known.lock();
-        let before = known.config_before.remove(id)?;
-        let left = Left { config: known.config.get(id).cloned(), before: before.clone() };
-        known.set_config(id, before);
+        let (key, before) = known.config_before.remove(seat)?;
+        let config = known.config.get(&key).cloned();
+        known.set_config(&key, before.clone());
         // What it is compared with next is not known here.
-        known.configured.remove(id);
-        Some(left)
+        known.configured.remove(seat);
+        Some(Left { key, config, before })
     }
 
     /// It did not come back.
-    pub(super) fn configured_again(&self, id: &PluginId, Left { config, before }: Left) {
+    pub(super) fn configured_again(&self, seat: &Seat, Left { key, config, before }: Left) {
         let mut known = self.known.lock();
-        known.set_config(id, config);
-        known.config_before.insert(id.clone(), before);
+        known.set_config(&key, config);
+        known.config_before.insert(seat.clone(), (key, before));
     }
 
-    fn go_on_with_it(&self, id: &PluginId) -> Result<Outcome, LoadPluginError> {
-        let Some(active) = self.serving(id) else { return self.come_up_with_it(id) };
+    fn go_on_with_it(&self, seat: &Seat) -> Result<Outcome, LoadPluginError> {
+        let Some(active) = self.serving(seat) else { return Ok(Outcome::Unchanged) };
         let refused = |error: ConfigError| {
             let refusal = Refusal::of(&active.about, error);
             LoadPluginError::Refused(Arc::new(refusal))
         };
         let configured = self.configured(&active.about.manifest).map_err(refused)?;
-        let earlier = self.known.lock().configured.get(id).cloned();
+        let earlier = self.known.lock().configured.get(seat).cloned();
         if earlier.is_some_and(|earlier| !configured.is_other_than(&earlier)) {
             return Ok(Outcome::Unchanged);
         }
@@ -78,23 +103,26 @@ impl Inner {
     }
 
     /// One that does not serve may have waited for that.
-    fn come_up_with_it(&self, id: &PluginId) -> Result<Outcome, LoadPluginError> {
+    fn come_up_with_it(&self, named: &Named) -> Result<Outcome, LoadPluginError> {
         let newest = {
             let known = self.known.lock();
-            let of_it = known.files.values().filter(|offer| offer.manifest.id == *id);
+            let of_it = known
+                .files
+                .values()
+                .filter(|offer| named.is(&self.seat_of(&offer.manifest), &offer.manifest.version));
             of_it.max_by_key(|offer| offer.manifest.version.clone()).cloned()
         };
         // Unknown yet: it gets it when it comes.
         let Some(offer) = newest else { return Ok(Outcome::Unchanged) };
         self.configured(&offer.manifest).map_err(|error| {
-            let plugin = Some((id.clone(), offer.manifest.version.clone()));
+            let plugin = Some((offer.manifest.id.clone(), offer.manifest.version.clone()));
             LoadPluginError::Refused(Arc::new(Refusal::new(&offer.path, plugin, error.into())))
         })?;
-        let failed = self.known.lock().failed.remove(id).is_some();
+        let failed = self.known.lock().failed.remove(&self.seat_of(&offer.manifest)).is_some();
         if !failed {
             return Ok(Outcome::Unchanged);
         }
-        self.settled(id, Vec::new(), Change::because(&Cause::Request))
+        self.settled(named, Vec::new(), Change::because(&Cause::Request))
     }
 
     /// The file that a generation came from, if it is still the same, or else its copy.

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use plugbay_interface::manifest::{PluginId, Selector};
+use plugbay_interface::manifest::{Manifest, PluginId, Selector};
 use plugbay_resolve::{Held, Offer, Policy, Reason};
-use semver::{Comparator, Op, VersionReq};
+use semver::{Comparator, Op, Version, VersionReq};
 
 use super::Inner;
 use crate::activate::Active;
@@ -15,11 +15,12 @@ use crate::events::Cause;
 use crate::registry;
 use crate::report::{Loadable, PluginState, Refusal};
 use crate::resolve::{self, Plan, ResolveError};
+use crate::seat::Seat;
 use crate::verify::Verified;
 
 /// A plugin that serves while other bytes lie where it came from.
 struct Overwritten {
-    id: PluginId,
+    seat: Seat,
     serves: Offer,
     /// What lies in the folders.
     files: Vec<Offer>,
@@ -41,9 +42,9 @@ pub(super) struct NotTaken {
 #[derive(Default)]
 pub(super) struct Besides {
     /// Plugins that cannot end now: what does not go with them has to wait.
-    pub(super) stays: BTreeSet<PluginId>,
-    /// Of these plugins only these bytes.
-    pub(super) instead: BTreeMap<PluginId, String>,
+    pub(super) stays: BTreeSet<Seat>,
+    /// In these seats only these bytes.
+    pub(super) instead: BTreeMap<Seat, String>,
     /// Only these, and what they need.
     pub(super) only: Option<BTreeSet<PluginId>>,
 }
@@ -85,11 +86,11 @@ impl Inner {
 
     /// Whether a file that is kept aside would run, in the place of those of its plugin.
     pub(super) fn would_run(&self, kept: &Verified) -> bool {
-        let id = &kept.manifest().id;
+        let seat = self.seat_of(kept.manifest());
         let mut offers = self.offered().offers;
-        offers.retain(|offer| offer.manifest.id != *id);
+        offers.retain(|offer| self.seat_of(&offer.manifest) != seat);
         offers.push(resolve::offer(kept));
-        self.plan_of(offers, &Besides::default()).chosen(id).is_some()
+        self.plan_of(offers, &Besides::default()).chosen(&seat).is_some()
     }
 
     /// What is not taken, and why; remembered until the bytes change.
@@ -112,32 +113,45 @@ impl Inner {
         let known = self.known.lock();
         policy.disabled = known.disabled.clone();
         registry::enable_in(&mut policy, &known.enabled);
-        policy.failed.extend(known.failed.clone());
+        let failed = known.failed.iter();
+        policy
+            .failed
+            .extend(failed.map(|(it, why)| ((it.id().clone(), it.line().clone()), why.clone())));
         policy.held.extend(known.held.clone());
         // Who loads single plugins from folders gets those, and not the folders.
         if !known.looked && policy.only.is_none() {
             let active = known.plugins.iter().filter(|(_, it)| it.state == PluginState::Active);
-            let active = active.map(|(id, _)| id.clone());
+            let active = active.map(|(seat, _)| seat.id().clone());
             policy.only = Some(active.chain(besides.only.iter().flatten().cloned()).collect());
         }
-        let unloaded = |id: &PluginId| known.plugins.get(id).is_some_and(|it| it.ended_by_hand);
-        for offer in offers.iter().filter(|offer| unloaded(&offer.manifest.id)) {
+        let ended: BTreeSet<&PluginId> = known
+            .plugins
+            .iter()
+            .filter(|(_, it)| it.ended_by_hand)
+            .map(|(it, _)| it.id())
+            .collect();
+        for offer in offers.iter().filter(|offer| ended.contains(&offer.manifest.id)) {
+            let seat = self.seat_of(&offer.manifest);
+            if !known.plugins.get(&seat).is_some_and(|it| it.ended_by_hand) {
+                continue;
+            }
             let held = Held {
                 reason: "was unloaded by hand".into(),
-                help: format!("load it again with: host-app load {}", offer.manifest.id),
+                help: format!("load it again with: host-app load {seat}"),
             };
             policy.held.insert(offer.hash.clone(), held);
         }
-        for (id, hash) in &besides.instead {
-            for other in offers.iter().filter(|it| it.manifest.id == *id && it.hash != *hash) {
+        for (seat, hash) in &besides.instead {
+            let is_other = |it: &&Offer| it.hash != *hash && self.seat_of(&it.manifest) == *seat;
+            for other in offers.iter().filter(is_other) {
                 let held = Held {
                     reason: "another file of it is loaded by hand".into(),
-                    help: format!("load this one with: host-app reload {id}"),
+                    help: format!("load this one with: host-app reload {seat}"),
                 };
                 policy.held.insert(other.hash.clone(), held);
             }
         }
-        let stays = besides.stays.iter().filter_map(|id| known.plugins.get(id));
+        let stays = besides.stays.iter().filter_map(|seat| known.plugins.get(seat));
         for about in stays.map(|record| &record.about) {
             let exactly = Comparator {
                 op: Op::Exact,
@@ -160,17 +174,17 @@ impl Inner {
             known.not_taken.get(&offer.path).is_none_or(|it| it.hash != offer.hash)
         };
         let files: Vec<&Offer> = known.files.values().filter(is_taken).collect();
-        let mut by_id: HashMap<&PluginId, Vec<&Offer>> = HashMap::new();
+        let mut by_seat: HashMap<Seat, Vec<&Offer>> = HashMap::new();
         for offer in &files {
-            by_id.entry(&offer.manifest.id).or_default().push(offer);
+            by_seat.entry(self.seat_of(&offer.manifest)).or_default().push(offer);
         }
         let mut overwritten = Vec::new();
         let mut offers: Vec<Offer> = files.iter().copied().cloned().collect();
-        for (id, record) in &known.plugins {
+        for (seat, record) in &known.plugins {
             if record.state != PluginState::Active {
                 continue;
             }
-            let of_it = by_id.get(id).map_or(&[][..], Vec::as_slice);
+            let of_it = by_seat.get(seat).map_or(&[][..], Vec::as_slice);
             let hash = record.about.hash.to_hex();
             if of_it.iter().any(|it| it.hash == hash.as_str()) {
                 continue;
@@ -179,7 +193,7 @@ impl Inner {
             let is_broken = known.refused.iter().any(|refusal| {
                 refusal.path == serves.path && matches!(refusal.error, Error::Verify(_))
             });
-            let is_gone = known.gone.contains(id) && !self.options.keep_removed;
+            let is_gone = known.gone.contains(seat) && !self.options.keep_removed;
             // An older version does not take over because the newer file broke, or failed.
             let is_broken = is_broken || known.not_taken.contains_key(&serves.path);
             if is_broken || of_it.is_empty() && !is_gone {
@@ -187,7 +201,7 @@ impl Inner {
                 offers.push(Offer { rank, ..serves });
             } else if !of_it.is_empty() {
                 let files = of_it.iter().map(|it| (*it).clone()).collect();
-                overwritten.push(Overwritten { id: id.clone(), serves, files });
+                overwritten.push(Overwritten { seat: seat.clone(), serves, files });
             }
         }
         Offered { offers, overwritten }
@@ -200,10 +214,11 @@ impl Inner {
         overwritten: &[Overwritten],
         besides: &Besides,
     ) -> Vec<(Offer, ResolveError)> {
-        let runs = |id: &PluginId| plan.chosen(id).is_some();
+        let runs = |seat: &Seat| plan.chosen(seat).is_some();
         let mut refused = Vec::new();
-        for one in overwritten.iter().filter(|one| !runs(&one.id)) {
-            for error in plan.held_back().into_iter().filter(|error| *error.id() == one.id) {
+        for one in overwritten.iter().filter(|one| !runs(&one.seat)) {
+            let of_it = |error: &ResolveError| error.id() == one.seat.id();
+            for error in plan.held_back().into_iter().filter(of_it) {
                 let offer = one.files.iter().find(|offer| offer.path == error.path());
                 refused.extend(offer.map(|offer| (offer.clone(), error)));
             }
@@ -211,7 +226,7 @@ impl Inner {
         // An older version does not take over because what was written over it cannot run.
         for one in overwritten {
             let own = one.files.iter().find(|file| file.path == one.serves.path);
-            let chosen = plan.chosen(&one.id).filter(|chosen| {
+            let chosen = plan.chosen(&one.seat).filter(|chosen| {
                 chosen.path != one.serves.path
                     && chosen.manifest.version < one.serves.manifest.version
             });
@@ -225,24 +240,28 @@ impl Inner {
             return refused;
         }
         // What would run if nothing had been overwritten.
-        let is_new = |offer: &Offer| overwritten.iter().any(|one| one.id == offer.manifest.id);
+        let is_new = |offer: &Offer| {
+            let mut files = overwritten.iter().flat_map(|one| &one.files);
+            files.any(|file| file.path == offer.path && file.hash == offer.hash)
+        };
         let kept = plan.offers().iter().filter(|offer| !is_new(offer)).cloned();
         let before = kept.chain(overwritten.iter().map(|one| one.serves.clone())).collect();
         let before = self.plan_of(before, besides);
-        let serving: BTreeSet<PluginId> = self.all_serving().into_keys().collect();
+        let serving: BTreeSet<Seat> = self.all_serving().into_keys().collect();
         for chosen in &before.decision().run {
             let lost = &before.offers()[chosen.offer];
-            if !serving.contains(&lost.manifest.id) || runs(&lost.manifest.id) {
+            let seat = self.seat_of(&lost.manifest);
+            if !serving.contains(&seat) || runs(&seat) {
                 continue;
             }
-            let reason = plan.held_back().into_iter().find(|it| *it.id() == lost.manifest.id);
+            let reason = plan.held_back().into_iter().find(|it| it.path() == lost.path);
             let excluded_by = match reason.and_then(|it| it.reason()) {
                 Some(Reason::Conflict { with, .. } | Reason::Kind { with, .. }) => Some(with.id),
                 _ => None,
             };
-            let needed = needed_by(&before, &lost.manifest.id);
+            let needed = self.needed_by(&before, &seat);
             let is_needed = |one: &&Overwritten| {
-                needed.contains(&one.id) || excluded_by.as_ref() == Some(&one.id)
+                needed.contains(&one.seat) || excluded_by.as_ref() == Some(one.seat.id())
             };
             let mut because: Vec<&Overwritten> = overwritten.iter().filter(is_needed).collect();
             if because.is_empty() {
@@ -257,24 +276,40 @@ impl Inner {
         refused
     }
 
-    /// The generations that serve, by plugin.
-    pub(super) fn all_serving(&self) -> BTreeMap<PluginId, Arc<Active>> {
+    /// The same.
+    pub(super) fn seat_of(&self, manifest: &Manifest) -> Seat {
+        Seat::of(&self.options.policy, manifest)
+    }
+
+    /// The same of a file that was refused, where it is known which plugin it is.
+    pub(super) fn seat_of_refusal(&self, refusal: &Refusal) -> Option<Seat> {
+        let (id, version) = refusal.plugin.as_ref()?;
+        Some(self.seat(id, version))
+    }
+
+    /// Where a version of a plugin has its place.
+    pub(crate) fn seat(&self, id: &PluginId, version: &Version) -> Seat {
+        Seat::new(id, self.options.policy.line_of(id, version))
+    }
+
+    /// The generations that serve.
+    pub(super) fn all_serving(&self) -> BTreeMap<Seat, Arc<Active>> {
         let table = self.table.load();
-        let serving = table.iter().filter_map(|(id, slot)| Some((id.clone(), slot.serving()?)));
+        let serving = table.iter().filter_map(|(it, slot)| Some((it.clone(), slot.serving()?)));
         serving.collect()
     }
 
     /// What a plugin that serves needs of those that do.
-    pub(super) fn needs_now(&self, id: &PluginId) -> BTreeSet<PluginId> {
-        needed_by(&self.plan_of_what_serves(), id)
+    pub(super) fn needs_now(&self, seat: &Seat) -> BTreeSet<Seat> {
+        self.needed_by(&self.plan_of_what_serves(), seat)
     }
 
     /// Those that serve, so that each comes before those that it needs.
-    pub(super) fn in_order_of_ending(&self) -> Vec<Vec<PluginId>> {
+    pub(super) fn in_order_of_ending(&self) -> Vec<Vec<Seat>> {
         let plan = self.plan_of_what_serves();
-        let id = |file: &usize| plan.offers()[*file].manifest.id.clone();
+        let id = |file: &usize| self.seat_of(&plan.offers()[*file].manifest);
         let levels = plan.decision().levels.iter().rev();
-        let mut levels: Vec<Vec<PluginId>> =
+        let mut levels: Vec<Vec<Seat>> =
             levels.map(|level| level.iter().map(id).collect()).collect();
         // What would not be chosen today ends first.
         let rest = plan.decision().held_back.iter().map(|held| id(&held.offer)).collect();
@@ -293,8 +328,28 @@ impl Inner {
             manifest.integrates.clear();
             offer
         });
-        let host = self.options.policy.host.clone();
-        Plan::new(offers.collect(), &[], &Policy::new(host))
+        let own = &self.options.policy;
+        let mut policy = Policy::new(own.host.clone());
+        policy.versions = own.versions;
+        policy.versions_of.clone_from(&own.versions_of);
+        Plan::new(offers.collect(), &[], &policy)
+    }
+
+    /// What a plugin of a plan needs, and what that needs.
+    fn needed_by(&self, plan: &Plan, seat: &Seat) -> BTreeSet<Seat> {
+        let of = |file: usize| self.seat_of(&plan.offers()[file].manifest);
+        let needs: HashMap<Seat, &[usize]> =
+            plan.decision().run.iter().map(|it| (of(it.offer), it.needs.as_slice())).collect();
+        let (mut open, mut needed) = (vec![seat.clone()], BTreeSet::new());
+        while let Some(seat) = open.pop() {
+            for need in needs.get(&seat).into_iter().flat_map(|needs| needs.iter()) {
+                let need = of(*need);
+                if needed.insert(need.clone()) {
+                    open.push(need);
+                }
+            }
+        }
+        needed
     }
 }
 
@@ -306,20 +361,4 @@ fn running(about: &Loadable) -> Offer {
         hash: about.hash.to_hex().to_string(),
         manifest: Arc::new(about.manifest.clone()),
     }
-}
-
-/// What a plugin of a plan needs, and what that needs.
-fn needed_by(plan: &Plan, id: &PluginId) -> BTreeSet<PluginId> {
-    let of = |file: usize| &plan.offers()[file].manifest.id;
-    let needs: HashMap<&PluginId, &[usize]> =
-        plan.decision().run.iter().map(|it| (of(it.offer), it.needs.as_slice())).collect();
-    let (mut open, mut needed) = (vec![id], BTreeSet::new());
-    while let Some(id) = open.pop() {
-        for need in needs.get(id).into_iter().flat_map(|needs| needs.iter()) {
-            if needed.insert(of(*need).clone()) {
-                open.push(of(*need));
-            }
-        }
-    }
-    needed
 }

@@ -1,12 +1,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use plugbay_interface::manifest::{InvalidPluginId, InvalidSelector, PluginId, Selector};
+use plugbay_interface::manifest::{PluginId, Selector};
 use semver::Version;
 
 use crate::error::{Explain, printable};
 use crate::registry::RegistryError;
 use crate::report::Refusal;
+use crate::seat::InvalidName;
 
 /// Why a host does not start.
 #[derive(Debug, thiserror::Error)]
@@ -31,12 +32,9 @@ impl Explain for StartError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadPluginError {
-    /// The text is no id.
+    /// The text names no plugin.
     #[error(transparent)]
-    Id(#[from] InvalidPluginId),
-    /// The text names no plugin, or no versions of one.
-    #[error(transparent)]
-    Selector(#[from] InvalidSelector),
+    Name(#[from] InvalidName),
     /// The plugin is there, in other versions than those that shall be enabled.
     #[error("no version in the plugins folders is {wanted}: {}", words(.found))]
     NoVersion {
@@ -78,7 +76,7 @@ pub enum LoadPluginError {
 impl Explain for LoadPluginError {
     fn code(&self) -> &'static str {
         match self {
-            Self::Id(_) | Self::Selector(_) => "PB0901",
+            Self::Name(_) => "PB0901",
             Self::NoVersion { .. } => "PB0910",
             Self::NotKept { .. } => "PB0911",
             Self::NotFound { .. } => "PB0905",
@@ -90,7 +88,7 @@ impl Explain for LoadPluginError {
 
     fn hint(&self) -> String {
         match self {
-            Self::Id(_) | Self::Selector(_) => "see the ids: host-app list".into(),
+            Self::Name(_) => "see the ids: host-app list".into(),
             Self::NoVersion { wanted, .. } => {
                 format!("enable every version with: host-app enable {}", wanted.id)
             }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use plugbay_interface::abi::SavedState;
 use plugbay_interface::manifest::PluginId;
-use plugbay_resolve::{Advice, Held, Offer};
+use plugbay_resolve::{Advice, Held, Offer, Policy};
 use semver::VersionReq;
 use serde_json::Value;
 
@@ -15,11 +15,12 @@ use super::deciding::NotTaken;
 use crate::activate::Active;
 use crate::configure::Configured;
 use crate::report::{Loadable, PluginState, Refusal};
+use crate::seat::Seat;
 
 /// What is to be told of plugins, besides what their slots say.
 #[derive(Default)]
 pub(super) struct Known {
-    pub(super) plugins: BTreeMap<PluginId, Record>,
+    pub(super) plugins: BTreeMap<Seat, Record>,
     pub(super) disabled: BTreeSet<PluginId>,
     /// What was enabled by hand, in which versions.
     pub(super) enabled: BTreeMap<PluginId, VersionReq>,
@@ -33,23 +34,24 @@ pub(super) struct Known {
     /// Files that are there and are not taken: what served before them goes on.
     pub(super) not_taken: BTreeMap<PathBuf, NotTaken>,
     /// Plugins that were tried and did not come up, and why.
-    pub(super) failed: BTreeMap<PluginId, String>,
+    pub(super) failed: BTreeMap<Seat, String>,
     /// Plugins whose last file was removed.
-    pub(super) gone: BTreeSet<PluginId>,
+    pub(super) gone: BTreeSet<Seat>,
     /// Plugins that shall end, and were in use.
-    pub(super) to_end: BTreeSet<PluginId>,
-    /// What plugins are given, as it was written.
-    pub(super) config: BTreeMap<PluginId, Value>,
-    /// The same, before the last change of it.
-    pub(super) config_before: BTreeMap<PluginId, Option<Value>>,
+    pub(super) to_end: BTreeSet<Seat>,
+    /// What plugins are given, as it was written: by id, `sql`, or for some versions of it,
+    /// `sql@^1`.
+    pub(super) config: BTreeMap<String, Value>,
+    /// The same, before the last change of it, and under which key.
+    pub(super) config_before: BTreeMap<Seat, (String, Option<Value>)>,
     /// What those that serve were given, or did at last.
-    pub(super) configured: BTreeMap<PluginId, Configured>,
+    pub(super) configured: BTreeMap<Seat, Configured>,
     /// What the last decision advises.
     pub(super) advice: Vec<Advice>,
     /// Whether the folders were looked at as a whole.
     pub(super) looked: bool,
     /// Files that could not take over because the plugin was in use.
-    pub(super) to_take: BTreeMap<PluginId, PathBuf>,
+    pub(super) to_take: BTreeMap<Seat, PathBuf>,
 }
 
 pub(super) struct Record {
@@ -81,20 +83,20 @@ pub(super) struct Leaving {
 }
 
 impl Known {
-    pub(super) fn set_config(&mut self, id: &PluginId, config: Option<Value>) {
+    pub(super) fn set_config(&mut self, key: &str, config: Option<Value>) {
         match config {
-            Some(config) => drop(self.config.insert(id.clone(), config)),
-            None => drop(self.config.remove(id)),
+            Some(config) => drop(self.config.insert(key.to_owned(), config)),
+            None => drop(self.config.remove(key)),
         }
     }
 
-    /// A file is not that plugin any more. Where it was its last one, the plugin is gone;
+    /// A file is not of that seat any more. Where it was its last one, the plugin is gone;
     /// one that comes is a new one, whatever was done with this.
-    pub(super) fn lost_a_file(&mut self, id: &PluginId) {
-        if self.files.values().all(|offer| offer.manifest.id != *id) {
-            self.gone.insert(id.clone());
-            self.failed.remove(id);
-            if let Some(record) = self.plugins.get_mut(id) {
+    pub(super) fn lost_a_file(&mut self, seat: &Seat, policy: &Policy) {
+        if self.files.values().all(|offer| Seat::of(policy, &offer.manifest) != *seat) {
+            self.gone.insert(seat.clone());
+            self.failed.remove(seat);
+            if let Some(record) = self.plugins.get_mut(seat) {
                 record.ended_by_hand = false;
             }
         }

@@ -1,13 +1,16 @@
 //! What a host does with its plugins: the stages put together.
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use parking_lot::MutexGuard;
-use plugbay_interface::manifest::{Manifest, PluginId};
+use plugbay_interface::manifest::{Manifest, PluginId, Selector};
+use semver::Version;
 
 use super::settling::Change;
 use super::{Inner, LoadPluginError, Record, StartError};
@@ -20,9 +23,8 @@ use crate::keeper::Wish;
 use crate::parallel;
 use crate::recorder::Recorder;
 use crate::records;
-use crate::report::{
-    Loadable, Notice, Phase, PluginState, PluginStatus, Progress, Refusal, StartReport,
-};
+use crate::report::{Notice, Phase, PluginState, PluginStatus, Progress, Refusal, StartReport};
+use crate::seat::{Named, Seat, Several};
 use crate::unload::{UnloadError, Unloaded};
 use crate::verify::{Verified, says_to_be, verify};
 
@@ -110,39 +112,97 @@ impl Inner {
     }
 
     /// The generation of a plugin that serves now.
-    pub(super) fn serving(&self, id: &PluginId) -> Option<Arc<Active>> {
-        self.table.load().get(id)?.serving()
+    pub(super) fn serving(&self, seat: &Seat) -> Option<Arc<Active>> {
+        self.table.load().get(seat.as_str())?.serving()
     }
 
-    pub(super) fn load(&self, id: &PluginId) -> Result<PluginStatus, LoadPluginError> {
-        if self.serving(id).is_some() {
-            return Err(LoadPluginError::AlreadyActive { plugin: id.clone() });
+    /// The seats of a plugin in which a version serves that is asked for.
+    pub(super) fn serving_as(&self, wanted: &Selector) -> Vec<Seat> {
+        let table = self.table.load();
+        let its = table.seats(&wanted.id).filter(|(_, slot)| {
+            slot.serving().is_some_and(|it| wanted.has(&wanted.id, &it.about.manifest.version))
+        });
+        its.map(|(seat, _)| seat.clone()).collect()
+    }
+
+    /// The one seat in which a version serves that is meant.
+    pub(super) fn one_serving(&self, named: &Named) -> Result<Option<Seat>, Several> {
+        let table = self.table.load();
+        let seats = table.seats(named.id()).filter_map(|(seat, slot)| {
+            Some((seat.clone(), slot.serving()?.about.manifest.version.clone()))
+        });
+        let mut seats = named.of(seats.collect());
+        if seats.len() < 2 {
+            return Ok(seats.pop());
         }
-        let found = self.found(id)?;
-        self.load_found(id, found)
+        seats.sort();
+        let names = seats.iter().map(Seat::to_string).collect();
+        Err(Several { plugin: named.id().clone(), names })
     }
 
-    /// The good files of a plugin in the folders, at least one.
-    pub(super) fn found(&self, id: &PluginId) -> Result<Vec<Verified>, LoadPluginError> {
+    pub(super) fn load(&self, named: &Named) -> Result<PluginStatus, LoadPluginError> {
+        let plugin = named.id().clone();
+        let waits = |one: &Verified| {
+            let seat = self.seat_of(one.manifest());
+            named.is(&seat, &one.manifest().version) && self.serving(&seat).is_none()
+        };
+        let serves_already = !self.serving_as(named.selector()).is_empty();
+        if serves_already && self.options.policy.is_one(&plugin) {
+            return Err(LoadPluginError::AlreadyActive { plugin });
+        }
+        let found = self.found(named)?;
+        if serves_already && !found.iter().any(waits) {
+            return Err(LoadPluginError::AlreadyActive { plugin });
+        }
+        self.load_found(named, found)
+    }
+
+    /// The good files of a plugin in the folders, in the versions that are meant, at least
+    /// one.
+    pub(super) fn found(&self, named: &Named) -> Result<Vec<Verified>, LoadPluginError> {
+        let id = named.id();
         let (found, refused) = self.look_for(id);
         if found.is_empty() {
             return Err(match refused.into_iter().next() {
                 Some(refusal) => self.told(LoadPluginError::Refused(refusal)),
-                None => LoadPluginError::NotFound {
-                    plugin: id.clone(),
-                    folders: self.options.folders.clone(),
-                },
+                None => self.not_found(id),
             });
         }
+        let is_meant = |one: &Verified| {
+            let manifest = one.manifest();
+            named.is(&self.seat_of(manifest), &manifest.version)
+        };
+        if !found.iter().any(is_meant) {
+            let mut found: Vec<_> =
+                found.iter().map(|one| one.manifest().version.clone()).collect();
+            found.sort();
+            return Err(LoadPluginError::NoVersion { wanted: named.selector().clone(), found });
+        }
         Ok(found)
+    }
+
+    pub(super) fn not_found(&self, id: &PluginId) -> LoadPluginError {
+        let folders = self.options.folders.clone();
+        LoadPluginError::NotFound { plugin: id.clone(), folders }
     }
 
     /// Lets one of these files serve.
     pub(super) fn load_found(
         &self,
-        id: &PluginId,
+        named: &Named,
         mut found: Vec<Verified>,
     ) -> Result<PluginStatus, LoadPluginError> {
+        let id = named.id();
+        let mut seats: Vec<(Version, Seat)> = found
+            .iter()
+            .map(|one| (one.manifest().version.clone(), self.seat_of(one.manifest())))
+            .filter(|(version, seat)| {
+                let serves = self.serving(seat);
+                named.is(seat, version)
+                    && serves.is_none_or(|active| active.about.manifest.version != *version)
+            })
+            .collect();
+        seats.sort();
         let mut change = Change::because(&Cause::Request);
         if !self.known.lock().looked {
             change.besides.only = Some([id.clone()].into());
@@ -152,24 +212,27 @@ impl Inner {
         }
         let was_disabled = {
             let mut known = self.known.lock();
-            if let Some(record) = known.plugins.get_mut(id) {
-                record.ended_by_hand = false;
+            for (_, seat) in &seats {
+                if let Some(record) = known.plugins.get_mut(seat) {
+                    record.ended_by_hand = false;
+                }
             }
             known.disabled.remove(id)
         };
-        let outcome = self.settled(id, found, change);
+        let outcome = self.settled(named, found, change);
         let outside = self.outside(id);
         let mut known = self.known.lock();
-        match known.plugins.get(id).filter(|record| record.state == PluginState::Active) {
+        let is_active = |seat: &Seat| {
+            known.plugins.get(seat).filter(|record| record.state == PluginState::Active)
+        };
+        match seats.iter().rev().find_map(|(_, seat)| is_active(seat)) {
             Some(record) => Ok(self.status(record)),
             None => {
                 if was_disabled {
                     known.disabled.insert(id.clone());
                 }
-                Err(outside.or(outcome.err()).unwrap_or_else(|| LoadPluginError::NotFound {
-                    plugin: id.clone(),
-                    folders: self.options.folders.clone(),
-                }))
+                drop(known);
+                Err(outside.or(outcome.err()).unwrap_or_else(|| self.not_found(id)))
             }
         }
     }
@@ -187,9 +250,9 @@ impl Inner {
         let found = discover(&self.options.folders, self.options.verify.allow_world_writable);
         let mut candidates = found.candidates;
         // The file that it came from counts, too: it may be broken by now.
-        let last = self.known.lock().plugins.get(id).map(|record| record.about.path.clone());
+        let last = self.paths_of(id);
         candidates.retain(|candidate| {
-            says_to_be(candidate, id) || last.as_deref() == Some(candidate.path())
+            says_to_be(candidate, id) || last.iter().any(|path| path == candidate.path())
         });
         let paths: Vec<_> = candidates.iter().map(|one| one.path().to_owned()).collect();
         let (found, refused) = self.verify(candidates);
@@ -201,6 +264,13 @@ impl Inner {
         }
         self.learn_files(&found);
         (found, refused)
+    }
+
+    /// The files that generations of a plugin came from.
+    pub(super) fn paths_of(&self, id: &PluginId) -> Vec<PathBuf> {
+        let known = self.known.lock();
+        let of_it = known.plugins.iter().filter(|(seat, _)| seat.id() == id);
+        of_it.map(|(_, record)| record.about.path.clone()).collect()
     }
 
     /// The other files in the folders, for a host that knows none of them.
@@ -216,7 +286,8 @@ impl Inner {
         let verified = verify(candidate, &self.workspace, &self.options.verify)
             .map_err(|error| self.refuse(Refusal::from(error)))?;
         let id = verified.manifest().id.clone();
-        if self.serving(&id).is_some() {
+        let seat = self.seat_of(verified.manifest());
+        if self.serving(&seat).is_some() {
             return Err(LoadPluginError::AlreadyActive { plugin: id });
         }
         let path = verified.path().to_owned();
@@ -225,25 +296,23 @@ impl Inner {
         self.learn_files(&verified);
         let mut change = Change::because(&Cause::Request);
         let hash = verified.iter().map(|one| one.hash().to_hex().to_string());
-        change.besides.instead = hash.map(|hash| (id.clone(), hash)).collect();
-        if let Some(record) = self.known.lock().plugins.get_mut(&id) {
+        change.besides.instead = hash.map(|hash| (seat.clone(), hash)).collect();
+        if let Some(record) = self.known.lock().plugins.get_mut(&seat) {
             record.ended_by_hand = false;
         }
         if !self.known.lock().looked {
             change.besides.only = Some([id.clone()].into());
         }
-        let outcome = self.settled(&id, verified.into(), change);
+        let outcome = self.settled(&Named::of_seat(&seat), verified.into(), change);
         let mut known = self.known.lock();
         // It need not lie in the folders.
         if !known_before {
             known.files.remove(&path);
         }
-        match (outcome, known.plugins.get(&id)) {
+        match (outcome, known.plugins.get(&seat)) {
             (Ok(_), Some(record)) => Ok(self.status(record)),
             (Err(error), _) => Err(error),
-            (Ok(_), None) => {
-                Err(LoadPluginError::NotFound { plugin: id, folders: self.options.folders.clone() })
-            }
+            (Ok(_), None) => Err(self.not_found(&id)),
         }
     }
 
@@ -259,8 +328,8 @@ impl Inner {
     }
 
     /// A plugin serves from this file, so what was said against it is over.
-    pub(super) fn no_longer_refused(&self, about: &Loadable) {
-        self.known.lock().refused.retain(|refusal| refusal.path != about.path);
+    pub(super) fn no_longer_refused(&self, path: &Path) {
+        self.known.lock().refused.retain(|refusal| refusal.path != path);
     }
 
     pub(super) fn remember(&self, refusal: Arc<Refusal>) -> LoadPluginError {
@@ -279,7 +348,7 @@ impl Inner {
             let mut known = self.known.lock();
             known.to_end.clear();
             known.to_take.clear();
-            let serves = |id: &&PluginId| levels.iter().flatten().any(|it| it == *id);
+            let serves = |id: &&Seat| levels.iter().flatten().any(|it| it == *id);
             known.plugins.keys().filter(|id| !serves(id)).cloned().collect()
         };
         // Those first that need others; of what does not, all at once, so that the slow
@@ -294,15 +363,15 @@ impl Inner {
         ended
     }
 
-    fn end_together(&self, ids: &[PluginId]) -> Vec<Result<Unloaded, UnloadError>> {
+    fn end_together(&self, ids: &[Seat]) -> Vec<Result<Unloaded, UnloadError>> {
         thread::scope(|scope| {
             let ends: Vec<_> = ids
                 .iter()
                 .map(|id| {
                     let end = || {
-                        let ended = self.serving(id).map(|_| {
-                            self.unload(id.as_str(), PluginState::Unloaded, &Cause::Request)
-                        });
+                        let ended = self
+                            .serving(id)
+                            .map(|_| self.unload(id, PluginState::Unloaded, &Cause::Request));
                         self.end_what_left(id);
                         ended
                     };
@@ -357,16 +426,27 @@ impl Inner {
         if let Err(error) = self.running() {
             return error.into();
         }
+        let Ok(named) = Named::read(id) else { return self.unknown(id) };
+        // Of versions side by side, others may serve.
+        let serving = self.table.load().versions(named.id());
+        let id = named.id().as_str();
         let known = self.known.lock();
-        if let Some((plugin, record)) = known.plugins.get_key_value(id) {
+        let seats = known.plugins.iter();
+        let seats: Vec<_> =
+            seats.filter(|(seat, it)| named.is(seat, &it.about.manifest.version)).collect();
+        if let Some((_, record)) = seats.last() {
             let state = match record.state {
                 // The table and this record change one after the other.
                 PluginState::Active => PluginState::Retiring,
                 state => state,
             };
-            return CallError::NotActive { plugin: plugin.clone(), state };
+            return CallError::NotActive { plugin: named.id().clone(), state };
         }
-        if let Some(plugin) = known.disabled.get(id) {
+        if !serving.is_empty() {
+            let wanted = named.selector().clone();
+            return CallError::NoVersion { wanted, serving };
+        }
+        if let Some(plugin) = known.disabled.get(named.id()) {
             return CallError::NotActive { plugin: plugin.clone(), state: PluginState::Disabled };
         }
         let refused = known.refused.iter().find_map(|refusal| {
@@ -378,11 +458,17 @@ impl Inner {
             Some((plugin, refusal)) => {
                 CallError::Refused { plugin: plugin.clone(), refusal: refusal.clone() }
             }
-            None => CallError::UnknownPlugin {
-                plugin: id.to_owned(),
-                known: known.plugins.keys().cloned().collect(),
-            },
+            None => {
+                drop(known);
+                self.unknown(id)
+            }
         }
+    }
+
+    fn unknown(&self, id: &str) -> CallError {
+        let known = self.known.lock();
+        let known: BTreeSet<_> = known.plugins.keys().map(|seat| seat.id().clone()).collect();
+        CallError::UnknownPlugin { plugin: id.to_owned(), known: known.into_iter().collect() }
     }
 
     /// Tells the beginning at once, and each call of what it returns as one more.

@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use plugbay_interface::manifest::PluginId;
 use plugbay_resolve::Reason;
 
 use super::{Inner, Known};
@@ -13,6 +12,7 @@ use crate::error::Error;
 use crate::recorder::{Job, Seen, Snapshot};
 use crate::registry::Status;
 use crate::report::{PluginState, Refusal};
+use crate::seat::Seat;
 
 impl Inner {
     /// Hands over what there is now. Does no I/O.
@@ -25,7 +25,8 @@ impl Inner {
         let mut seen = Vec::with_capacity(known.files.len());
         let mut listed = 0;
         for (path, offer) in &known.files {
-            let active = serving.get(&offer.manifest.id);
+            let seat = self.seat_of(&offer.manifest);
+            let active = serving.get(&seat);
             let active = active.filter(|it| it.about.hash.to_hex().as_str() == offer.hash);
             listed += usize::from(active.is_some());
             // One that was gone back from is not among the refused.
@@ -40,7 +41,7 @@ impl Inner {
                 path: path.clone(),
                 status: match active {
                     Some(_) => Status::Active,
-                    None => status(&known, &offer.manifest.id, refusal.as_deref()),
+                    None => status(&known, &seat, refusal.as_deref()),
                 },
                 refusal,
                 troubles: active.map_or(0, |active| active.troubles.seen()),
@@ -71,8 +72,8 @@ impl Inner {
 }
 
 /// What became of a file that does not serve.
-fn status(known: &Known, id: &PluginId, refusal: Option<&Refusal>) -> Status {
-    if known.disabled.contains(id) {
+fn status(known: &Known, seat: &Seat, refusal: Option<&Refusal>) -> Status {
+    if known.disabled.contains(seat.id()) {
         return Status::Disabled;
     }
     match refusal.map(|refusal| &refusal.error) {
@@ -83,7 +84,7 @@ fn status(known: &Known, id: &PluginId, refusal: Option<&Refusal>) -> Status {
             _ => Status::Refused,
         },
         Some(_) => Status::Refused,
-        None => match known.plugins.get(id).map(|record| record.state) {
+        None => match known.plugins.get(seat).map(|record| record.state) {
             Some(PluginState::Disabled) => Status::Disabled,
             _ => Status::Unloaded,
         },

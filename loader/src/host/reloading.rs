@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use plugbay_interface::abi::SavedState;
-use plugbay_interface::manifest::PluginId;
 use plugbay_resolve::Policy;
 
 use super::settling::Change;
@@ -20,60 +19,72 @@ use crate::on_thread::Deadline;
 use crate::reload::{LookedAt, Outcome, ReloadError};
 use crate::report::{Loadable, Refusal};
 use crate::resolve::{self, Plan, Resolved};
+use crate::seat::{Named, Seat};
 use crate::verify::{Verified, verify};
 
 impl Inner {
     /// Looks at the files of a plugin anew, and lets the best of them take over.
     pub(super) fn reload_from_folders(
         &self,
-        id: &PluginId,
+        named: &Named,
         cause: &Cause,
     ) -> Result<Outcome, LoadPluginError> {
+        let id = named.id();
         let mut times = Times::default();
         let begin = Instant::now();
         let (found, mut refused) = self.look_for(id);
         times.verify = Some(begin.elapsed());
         if found.is_empty() {
-            let Some(refusal) = refused.pop() else {
-                let folders = self.options.folders.clone();
-                return Err(LoadPluginError::NotFound { plugin: id.clone(), folders });
-            };
-            return Err(match self.serving(id) {
-                Some(old) => {
-                    self.tell_kept(&old, &refusal, cause, times);
-                    self.remember(refusal)
-                }
-                None => self.told(LoadPluginError::Refused(refusal)),
-            });
+            let Some(refusal) = refused.pop() else { return Err(self.not_found(id)) };
+            return Err(
+                match self.served_from(&refusal.path).and_then(|it| self.serving(&it.seat)) {
+                    Some(old) => {
+                        self.tell_kept(&old, &refusal, cause, times);
+                        self.remember(refusal)
+                    }
+                    None => self.told(LoadPluginError::Refused(refusal)),
+                },
+            );
         }
         // What it came from is broken now: no other file takes over because of that.
-        let own = self.known.lock().plugins.get(id).map(|record| record.about.path.clone());
-        if let Some(old) = self.serving(id)
-            && let Some(broken) = refused.iter().find(|one| Some(&one.path) == own.as_ref())
-        {
+        let own = |refusal: &Arc<Refusal>| {
+            let about = self.served_from(&refusal.path)?;
+            Some((self.serving(&about.seat)?, refusal.clone()))
+        };
+        if let Some((old, broken)) = refused.iter().find_map(own) {
+            let broken = &broken;
             self.tell_kept(&old, broken, cause, times);
             return Err(self.remember(broken.clone()));
         }
-        self.settled(id, found, Change { times, ..Change::because(cause) })
+        self.settled(named, found, Change { times, ..Change::because(cause) })
     }
 
     /// Settles, and gives what came of one plugin.
     pub(super) fn settled(
         &self,
-        id: &PluginId,
+        named: &Named,
         found: Vec<Verified>,
         change: Change<'_>,
     ) -> Result<Outcome, LoadPluginError> {
-        let mut settled = self.settle(found, change);
-        if let Some(outcome) = settled.looked_at.remove(id) {
+        let settled = self.settle(found, change);
+        // Of versions side by side, first what went wrong, then what changed.
+        let meant = self.meant(named);
+        let of_it = settled.looked_at.into_iter().filter(|(seat, _)| meant.contains(seat));
+        let rank = |outcome: &Result<Outcome, _>| match outcome {
+            Err(_) => 0,
+            Ok(Outcome::Unchanged) => 2,
+            Ok(_) => 1,
+        };
+        if let Some((_, outcome)) = of_it.min_by_key(|(_, outcome)| rank(outcome)) {
             return outcome;
         }
-        if self.serving(id).is_some() {
+        if !self.serving_as(named.selector()).is_empty() {
             return Ok(Outcome::Unchanged);
         }
         let known = self.known.lock();
         let of_it = |refusal: &&Arc<Refusal>| {
-            refusal.plugin.as_ref().is_some_and(|(plugin, _)| plugin == id)
+            let mut plugin = refusal.plugin.iter();
+            plugin.any(|(id, version)| named.selector().has(id, version))
         };
         // Of several files, the one that would have been taken.
         let newest = known
@@ -83,11 +94,17 @@ impl Inner {
             .max_by_key(|refusal| refusal.plugin.as_ref().map(|(_, version)| version.clone()));
         Err(match newest {
             Some(refusal) => LoadPluginError::Refused(refusal.clone()),
-            None => LoadPluginError::NotFound {
-                plugin: id.clone(),
-                folders: self.options.folders.clone(),
-            },
+            None => self.not_found(named.id()),
         })
+    }
+
+    /// The seats of a plugin that are meant, of those that serve or have a file.
+    fn meant(&self, named: &Named) -> Vec<Seat> {
+        let known = self.known.lock();
+        let files = known.files.values().map(|offer| &*offer.manifest);
+        let records = known.plugins.values().map(|record| &record.about.manifest);
+        let its = files.chain(records).filter(|manifest| manifest.id == *named.id());
+        named.of(its.map(|it| (self.seat_of(it), it.version.clone())).collect())
     }
 
     /// Looks at all folders anew: reloads what has changed, loads what is new, and tries
@@ -118,15 +135,17 @@ impl Inner {
         let kept = self.turn_away_all(refused, cause);
         let times = Times { verify: Some(verify), ..times };
         let mut settled = self.settle(verified, Change { times, ..Change::because(cause) });
-        for LookedAt { plugin, outcome } in kept {
-            settled.looked_at.insert(plugin, outcome);
-        }
+        settled.looked_at.extend(kept);
         settled.into_looked_at()
     }
 
     /// Remembers what is refused now, and tells what is new of it. Gives the
     /// plugins that serve on although their file is refused.
-    fn turn_away_all(&self, refused: Vec<Arc<Refusal>>, cause: &Cause) -> Vec<LookedAt> {
+    fn turn_away_all(
+        &self,
+        refused: Vec<Arc<Refusal>>,
+        cause: &Cause,
+    ) -> Vec<(Seat, Result<Outcome, LoadPluginError>)> {
         let before = {
             let mut known = self.known.lock();
             // What was decided is decided anew.
@@ -141,9 +160,8 @@ impl Inner {
         let mut looked_at = Vec::new();
         for refusal in refused {
             if let Some(about) = self.served_from(&refusal.path) {
-                let plugin = about.manifest.id.clone();
                 let outcome = Err(LoadPluginError::Refused(refusal.clone()));
-                looked_at.push(LookedAt { plugin, outcome });
+                looked_at.push((about.seat.clone(), outcome));
             }
             let is_known = before
                 .iter()
@@ -162,12 +180,9 @@ impl Inner {
         cause: &Cause,
         times: Times,
     ) -> Result<Outcome, LoadPluginError> {
-        let id = resolved.verified().manifest().id.clone();
-        let Some(old) = self.serving(&id) else {
-            return Err(LoadPluginError::NotFound {
-                plugin: id,
-                folders: self.options.folders.clone(),
-            });
+        let manifest = resolved.verified().manifest();
+        let Some(old) = self.serving(&self.seat_of(manifest)) else {
+            return Err(self.not_found(&manifest.id));
         };
         self.replace(resolved, &old, cause, times)
             .map(|(reloaded, _)| Outcome::Reloaded(Box::new(reloaded)))
@@ -183,7 +198,7 @@ impl Inner {
         cause: &Cause,
         mut times: Times,
     ) -> Result<(Reloaded, Arc<Active>), Arc<Refusal>> {
-        let about = Arc::new(Loadable::of(resolved.verified()));
+        let about = Arc::new(Loadable::of(resolved.verified(), &self.options.policy));
         match self.try_replace(resolved, &about, old, &mut times) {
             Ok((active, measured, saved)) => {
                 let stateful = is_stateful(old);
@@ -215,9 +230,9 @@ impl Inner {
                 if may_come_back && old.about.hash != active.about.hash {
                     self.keep_file(old);
                 }
-                let over = self.replaced(&about.manifest.id, old, &active, may_come_back);
+                let over = self.replaced(&about.seat, old, &active, may_come_back);
                 self.tell_that_serves(&active);
-                self.no_longer_refused(&about);
+                self.no_longer_refused(&about.path);
                 self.chronicle.tell(Happening::Reloaded(reloaded.clone()));
                 over.into_iter().for_each(|over| self.leave(over));
                 Ok((reloaded, active))
@@ -251,9 +266,8 @@ impl Inner {
         old: &Arc<Active>,
         times: &mut Times,
     ) -> Result<(Arc<Active>, Measured, Option<SavedState>), Error> {
-        let id = &about.manifest.id;
-        self.room_for_another(id)?;
-        let Some(slot) = self.table.load().get(id).cloned() else {
+        self.room_for_another(&about.seat)?;
+        let Some(slot) = self.table.load().get(about.seat.as_str()).cloned() else {
             return Err(ActivateError::Unwanted.into());
         };
         // The calls that run have their own time, and are to be named if they
@@ -291,7 +305,7 @@ impl Inner {
     /// Tells the others that another generation of a plugin serves, and it what there
     /// is. When that is known of it: who is told may look at once.
     pub(super) fn tell_that_serves(&self, active: &Arc<Active>) {
-        let slot = self.table.load().get(&active.about.manifest.id).cloned();
+        let slot = self.table.load().get(active.about.seat.as_str()).cloned();
         self.tell.serve(slot.map(|slot| (slot, active.clone())));
     }
 
@@ -303,6 +317,8 @@ impl Inner {
         policy.disabled = self.known.lock().disabled.clone();
         policy.held = self.known.lock().held.clone();
         policy.features = self.options.policy.features.clone();
+        policy.versions = self.options.policy.versions;
+        policy.versions_of.clone_from(&self.options.policy.versions_of);
         // What it needs is looked at when it is known that it is to serve.
         let mut alone = resolve::offer(&verified);
         let manifest = Arc::make_mut(&mut alone.manifest);

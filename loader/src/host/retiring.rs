@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plugbay_interface::abi::SavedState;
-use plugbay_interface::manifest::PluginId;
+use plugbay_interface::manifest::{PluginId, Selector};
+use semver::VersionReq;
 
 use super::settling::Change;
 use super::{Inner, Leaving, Previous, Record};
@@ -17,6 +18,7 @@ use crate::on_thread::{Deadline, on_thread};
 use crate::persist::SaveError;
 use crate::records::Holder;
 use crate::report::{GenerationStatus, PluginState, PluginStatus, Role};
+use crate::seat::{Named, Seat};
 use crate::slot::{Drained, Slot, drain, holders_of};
 use crate::unload::{self, Retired, UnloadError, Unloaded};
 
@@ -30,22 +32,22 @@ impl Inner {
     /// Ends a plugin, and keeps its state.
     pub(super) fn unload(
         &self,
-        id: &str,
+        seat: &Seat,
         state: PluginState,
         cause: &Cause,
     ) -> Result<Unloaded, UnloadError> {
-        let slot = self.table.load().get(id).cloned();
+        let slot = self.table.load().get(seat.as_str()).cloned();
         let Some((slot, active)) = slot.and_then(|slot| slot.shut().map(|active| (slot, active)))
         else {
-            return self.hold_back(id, state);
+            return Err(UnloadError::NotActive { plugin: seat.to_string() });
         };
-        let id = active.about.manifest.id.clone();
+        let id = seat.id().clone();
         let limit = self.options.drain_limit;
         let begin = Instant::now();
         let drained = match drain(active, limit) {
             Ok(drained) => drained,
             Err(holders) if self.running().is_err() => {
-                self.end_later(&slot, &id, &holders);
+                self.end_later(&slot, seat, &holders);
                 return Err(UnloadError::Left { plugin: id, holders, limit });
             }
             Err(holders) => {
@@ -55,7 +57,7 @@ impl Inner {
         };
         let mut times = Times { drain: Some(begin.elapsed()), ..Times::default() };
         slot.close();
-        self.tell.gone(&id);
+        self.tell.gone(seat);
         let active = drained.active_arc();
         let mut retired = self.retire(drained, true, &mut times);
         // What was kept before stays where there is nothing newer.
@@ -74,7 +76,7 @@ impl Inner {
         if state == PluginState::Disabled {
             known.disabled.insert(id.clone());
         }
-        if let Some(record) = known.plugins.get_mut(&id) {
+        if let Some(record) = known.plugins.get_mut(seat) {
             record.state = state;
             record.ended_by_hand = *cause == Cause::Request;
             record.saved.clone_from(&retired.state);
@@ -85,51 +87,97 @@ impl Inner {
         let plugin = id.clone();
         self.chronicle.tell(Happening::Unloaded { plugin, generation, cause, state_kept });
         self.tell_retired(&id, retired, times);
-        self.end_what_left(&id);
+        self.end_what_left(seat);
         Ok(unloaded)
     }
 
     /// Ends a plugin that somebody wants to end, and those that need it.
-    pub(super) fn end(&self, id: &str, state: PluginState) -> Result<Unloaded, UnloadError> {
-        let serving = id.parse().ok().and_then(|id: PluginId| self.serving(&id).map(|_| id));
-        let Some(id) = serving else { return self.hold_back(id, state) };
-        self.wanted_to_end(&id, state, true);
-        let change = Change { ends: Some((&id, state)), ..Change::because(&Cause::Request) };
+    pub(super) fn end(&self, text: &str, state: PluginState) -> Result<Unloaded, UnloadError> {
+        let not_active = || UnloadError::NotActive { plugin: text.to_owned() };
+        let named = Named::read(text).map_err(|_| not_active())?;
+        if state == PluginState::Disabled {
+            if text.contains('@') {
+                return Err(UnloadError::SomeVersions { plugin: text.to_owned() });
+            }
+            return self.end_all_of(named.id());
+        }
+        let Some(seat) = self.one_serving(&named)? else { return Err(not_active()) };
+        self.wanted_to_end(&seat, state, true);
+        let change = Change { ends: Some((seat.id(), state)), ..Change::because(&Cause::Request) };
         let mut settled = self.settle(Vec::new(), change);
-        match settled.ended.remove(&id) {
+        match settled.ended.remove(&seat) {
             Some(Ok(unloaded)) => Ok(unloaded),
             Some(Err(error)) => {
                 // Nothing was ended, so nothing stays as it would be then.
-                self.wanted_to_end(&id, state, false);
+                self.wanted_to_end(&seat, state, false);
                 self.settle(Vec::new(), Change::because(&Cause::Request));
                 Err(error)
             }
             // One that needs it is in use, so nothing of it has ended.
             None => {
-                self.wanted_to_end(&id, state, false);
+                self.wanted_to_end(&seat, state, false);
                 let busy = settled.ended.into_values().find_map(Result::err);
-                Err(busy.unwrap_or(UnloadError::NotActive { plugin: id.to_string() }))
+                Err(busy.unwrap_or_else(not_active))
             }
         }
     }
 
-    fn wanted_to_end(&self, id: &PluginId, state: PluginState, wanted: bool) {
+    /// Ends all versions of a plugin, and holds it back.
+    fn end_all_of(&self, id: &PluginId) -> Result<Unloaded, UnloadError> {
+        let state = PluginState::Disabled;
+        let any = Selector { id: id.clone(), version: VersionReq::STAR };
+        let seats = self.serving_as(&any);
+        if seats.is_empty() {
+            return self.hold_back(id);
+        }
+        for seat in &seats {
+            self.wanted_to_end(seat, state, true);
+        }
+        let change = Change { ends: Some((id, state)), ..Change::because(&Cause::Request) };
+        let mut settled = self.settle(Vec::new(), change);
+        let mut all: Option<Unloaded> = None;
+        let mut error = None;
+        for seat in &seats {
+            match settled.ended.remove(seat) {
+                Some(Ok(unloaded)) => match &mut all {
+                    Some(all) => all.failures.extend(unloaded.failures),
+                    None => all = Some(unloaded),
+                },
+                Some(Err(busy)) => error = Some(busy),
+                None => {}
+            }
+        }
+        let error = error.or_else(|| settled.ended.into_values().find_map(Result::err));
+        match (all, error) {
+            (Some(all), None) => Ok(all),
+            (_, error) => {
+                // Nothing stays as it would be then.
+                for seat in &seats {
+                    self.wanted_to_end(seat, state, false);
+                }
+                self.settle(Vec::new(), Change::because(&Cause::Request));
+                Err(error.unwrap_or(UnloadError::NotActive { plugin: id.to_string() }))
+            }
+        }
+    }
+
+    fn wanted_to_end(&self, seat: &Seat, state: PluginState, wanted: bool) {
         let mut known = self.known.lock();
         if state == PluginState::Disabled {
             if wanted {
-                known.disabled.insert(id.clone());
+                known.disabled.insert(seat.id().clone());
             } else {
-                known.disabled.remove(id);
+                known.disabled.remove(seat.id());
             }
         }
-        if let Some(record) = known.plugins.get_mut(id) {
+        if let Some(record) = known.plugins.get_mut(seat) {
             record.ended_by_hand = wanted;
         }
     }
 
     /// The host is stopped, and somebody still uses this one: no call comes to it
     /// any more, and it is ended when nobody does.
-    fn end_later(&self, slot: &Slot, id: &PluginId, holders: &[Holder]) {
+    fn end_later(&self, slot: &Slot, id: &Seat, holders: &[Holder]) {
         let Some(active) = slot.close() else { return };
         let generation = active.generation;
         if let Some(record) = self.known.lock().plugins.get_mut(id) {
@@ -138,7 +186,7 @@ impl Inner {
             // That it is in use is told here.
             record.leaving.push(Leaving { active, since, told: true, saves: true });
         }
-        let (plugin, holders) = (id.clone(), holders.to_vec());
+        let (plugin, holders) = (id.id().clone(), holders.to_vec());
         self.chronicle.tell(Happening::InUse { plugin, generation, holders });
         self.keep(Wish::Look);
     }
@@ -149,16 +197,17 @@ impl Inner {
         if !manifest.state_persist {
             return None;
         }
-        let error = self.persisted.write(&manifest.id, state).err()?;
+        let error = self.persisted.write(&active.about.seat, state).err()?;
         let message = crate::full_message(&error);
         log::error!("{}: {message}", manifest.id);
         Some(message)
     }
 
     /// Saves the state of a plugin that serves, and keeps it on disk.
-    pub(super) fn save(&self, id: &PluginId) -> Result<usize, SaveError> {
+    pub(super) fn save(&self, seat: &Seat) -> Result<usize, SaveError> {
+        let id = seat.id();
         let not_active = || SaveError::NotActive { plugin: id.clone() };
-        let slot = self.table.load().get(id).cloned().ok_or_else(not_active)?;
+        let slot = self.table.load().get(seat.as_str()).cloned().ok_or_else(not_active)?;
         let serving = slot.serving().ok_or_else(not_active)?;
         if !serving.about.manifest.state_persist {
             return Err(SaveError::NotAsked { plugin: id.clone() });
@@ -182,54 +231,47 @@ impl Inner {
             .map_err(|_| HandoverError::GivenUp)
             .and_then(|saved| saved)
             .map_err(|error| SaveError::State { plugin: id.clone(), error })?;
-        self.persisted.write(id, saved.as_ref())?;
+        self.persisted.write(seat, saved.as_ref())?;
         Ok(saved.map_or(0, |saved| saved.bytes.len()))
     }
 
     /// What does not serve can still be held back from the next start.
-    fn hold_back(&self, id: &str, state: PluginState) -> Result<Unloaded, UnloadError> {
+    fn hold_back(&self, id: &PluginId) -> Result<Unloaded, UnloadError> {
         let mut known = self.known.lock();
-        if state == PluginState::Disabled
-            && let Some((id, record)) = known.plugins.get_key_value(id)
-        {
-            let unloaded = Unloaded {
-                id: id.clone(),
-                generation: record.generation,
-                pinned: self.pinned.of(id).pop().map(|(_, pin)| pin),
-                state_kept: record.saved.is_some(),
-                failures: Vec::new(),
-            };
-            known.disabled.insert(unloaded.id.clone());
-            if let Some(record) = known.plugins.get_mut(&unloaded.id) {
-                record.state = state;
-            }
-            return Ok(unloaded);
+        let pinned = || self.pinned.of(id).pop().map(|(_, pin)| pin);
+        let mut unloaded = Unloaded {
+            id: id.clone(),
+            generation: 0,
+            pinned: pinned(),
+            state_kept: false,
+            failures: Vec::new(),
+        };
+        let mut is_known = false;
+        for (_, record) in known.plugins.iter_mut().filter(|(seat, _)| seat.id() == id) {
+            is_known = true;
+            record.state = PluginState::Disabled;
+            unloaded.generation = unloaded.generation.max(record.generation);
+            unloaded.state_kept |= record.saved.is_some();
         }
         // Refused until now: a file that is good one day is held back then.
         let mut refused = known.refused.iter().filter_map(|refusal| refusal.plugin.as_ref());
-        let files = known.files.values().map(|offer| &offer.manifest.id);
-        let mut ids = files.chain(refused.by_ref().map(|(id, _)| id));
-        let id = match ids.find(|known| known.as_str() == id) {
-            Some(id) if state == PluginState::Disabled => id.clone(),
-            _ => return Err(UnloadError::NotActive { plugin: id.to_owned() }),
-        };
+        let mut files = known.files.values().map(|offer| &offer.manifest.id);
+        is_known |= files.any(|it| it == id) || refused.any(|(it, _)| it == id);
+        if !is_known {
+            return Err(UnloadError::NotActive { plugin: id.to_string() });
+        }
         known.disabled.insert(id.clone());
-        Ok(Unloaded {
-            generation: 0,
-            pinned: self.pinned.of(&id).pop().map(|(_, pin)| pin),
-            state_kept: false,
-            failures: Vec::new(),
-            id,
-        })
+        Ok(unloaded)
     }
 
     /// Takes a `disable` back, whatever becomes of the plugin then.
     pub(super) fn no_longer_held_back(&self, id: &PluginId) {
         let mut known = self.known.lock();
         known.disabled.remove(id);
-        let record = known.plugins.get_mut(id);
-        if let Some(record) = record.filter(|record| record.state == PluginState::Disabled) {
-            record.state = PluginState::Unloaded;
+        for (_, record) in known.plugins.iter_mut().filter(|(seat, _)| seat.id() == id) {
+            if record.state == PluginState::Disabled {
+                record.state = PluginState::Unloaded;
+            }
         }
     }
 
@@ -237,7 +279,7 @@ impl Inner {
     /// come back. Gives those that are to be left now.
     pub(super) fn replaced(
         &self,
-        id: &PluginId,
+        id: &Seat,
         old: &Arc<Active>,
         new: &Active,
         may_come_back: bool,
@@ -263,7 +305,7 @@ impl Inner {
     }
 
     /// A way back was not taken: the generation waits on for its probation's time.
-    pub(super) fn wait_again(&self, id: &PluginId, active: Arc<Active>) {
+    pub(super) fn wait_again(&self, id: &Seat, active: Arc<Active>) {
         if let Some(record) = self.known.lock().plugins.get_mut(id) {
             let until = Instant::now().checked_add(self.options.probation);
             record.previous = Some(Previous { active, until });
@@ -275,7 +317,7 @@ impl Inner {
     /// as soon as nobody does.
     pub(super) fn leave(&self, active: Arc<Active>) {
         active.troubles.end_probation();
-        let id = &active.about.manifest.id;
+        let id = &active.about.seat;
         // It is listed until it has ended.
         if let Some(record) = self.known.lock().plugins.get_mut(id) {
             let since = Instant::now();
@@ -293,7 +335,7 @@ impl Inner {
 
     /// Ends one of those that leave, if nobody uses it in this time.
     fn try_to_end(&self, active: &Arc<Active>, limit: Duration) -> Result<(), Vec<Holder>> {
-        let id = &active.about.manifest.id;
+        let id = &active.about.seat;
         let begin = Instant::now();
         let drained = drain(active.clone(), limit)?;
         let mut times = Times { drain: Some(begin.elapsed()), ..Times::default() };
@@ -321,11 +363,11 @@ impl Inner {
             }
         }
         if saves {
-            let (plugin, generation, cause) = (id.clone(), active.generation, Cause::Request);
+            let (plugin, generation, cause) = (id.id().clone(), active.generation, Cause::Request);
             let state_kept = retired.state.is_some();
             self.chronicle.tell(Happening::Unloaded { plugin, generation, cause, state_kept });
         }
-        self.tell_retired(id, retired, times);
+        self.tell_retired(id.id(), retired, times);
         Ok(())
     }
 
@@ -362,7 +404,7 @@ impl Inner {
     }
 
     /// What an unloaded plugin has left of earlier generations.
-    pub(super) fn end_what_left(&self, id: &PluginId) {
+    pub(super) fn end_what_left(&self, id: &Seat) {
         let (previous, leaving) = {
             let mut known = self.known.lock();
             let Some(record) = known.plugins.get_mut(id) else { return };
@@ -380,7 +422,7 @@ impl Inner {
         let Err(holders) = self.try_to_end(active, Duration::ZERO) else { return };
         let plugin = active.about.manifest.id.clone();
         let mut known = self.known.lock();
-        let leaving = known.plugins.get_mut(&plugin).map(|record| &mut record.leaving);
+        let leaving = known.plugins.get_mut(&active.about.seat).map(|record| &mut record.leaving);
         let late = leaving.into_iter().flatten().find(|one| {
             Arc::ptr_eq(&one.active, active)
                 && !one.told
@@ -406,7 +448,7 @@ impl Inner {
                 if record.previous.as_ref().is_some_and(|it| it.until.is_some_and(is_over))
                     && let Some(previous) = record.previous.take()
                 {
-                    over.push((record.about.manifest.id.clone(), previous.active));
+                    over.push((record.about.seat.clone(), previous.active));
                 }
                 leaving.extend(record.in_use());
             }
@@ -442,6 +484,7 @@ impl Inner {
         let generations = self.generations(record);
         let calls = generations.iter().map(|one| one.holders.len() as u64).sum();
         PluginStatus {
+            name: record.about.seat.to_string(),
             path: record.about.path.clone(),
             state: record.state,
             generation: record.generation,
@@ -476,7 +519,7 @@ impl Inner {
             holders: holders_of(active),
             troubles: active.troubles.seen(),
         };
-        let serving = self.serving(&record.about.manifest.id);
+        let serving = self.serving(&record.about.seat);
         let previous = record.previous.as_ref().map(|previous| &previous.active);
         serving
             .iter()

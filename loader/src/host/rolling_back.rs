@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use plugbay_interface::manifest::PluginId;
-
 use super::Inner;
 use super::deciding::NotTaken;
 use super::reloading::{is_in_use, is_stateful, joined};
@@ -22,14 +20,15 @@ use crate::platform;
 use crate::probe::ProbeError;
 use crate::reload::RollbackError;
 use crate::report::{Loadable, Refusal, full_message};
+use crate::seat::Seat;
 use crate::verdicts::QuarantineEntry;
 use crate::verify::verify;
 
 impl Inner {
     /// Goes back to the generation before.
-    pub(super) fn roll_back(&self, id: &PluginId, cause: Cause) -> Result<Reloaded, RollbackError> {
+    pub(super) fn roll_back(&self, id: &Seat, cause: Cause) -> Result<Reloaded, RollbackError> {
         let Some(current) = self.serving(id) else {
-            return Err(RollbackError::NotActive { plugin: id.clone() });
+            return Err(RollbackError::NotActive { plugin: id.id().clone() });
         };
         let idle = {
             let mut known = self.known.lock();
@@ -74,7 +73,7 @@ impl Inner {
                 (Err(refusal), None) => Err(RollbackError::Refused(refusal)),
             },
             (Some(idle), None) => Ok(self.swap_back(&current, idle, &cause, None)),
-            (None, None) => Err(RollbackError::NothingBefore { plugin: id.clone() }),
+            (None, None) => Err(RollbackError::NothingBefore { plugin: id.id().clone() }),
         }
     }
 
@@ -130,8 +129,8 @@ impl Inner {
         note: Option<String>,
     ) -> Reloaded {
         let begin = Instant::now();
-        let id = &idle.about.manifest.id;
-        if let Some(slot) = self.table.load().get(id) {
+        let id = &idle.about.seat;
+        if let Some(slot) = self.table.load().get(id.as_str()) {
             slot.open(idle.clone());
         }
         let times = Times { activate: Some(begin.elapsed()), ..Times::default() };
@@ -141,7 +140,7 @@ impl Inner {
         let unsaved = unsaved.map(|error| full_message(&error));
         let note = note.into_iter().chain(unsaved).chain(self.not_again(current, idle, cause));
         let reloaded = Reloaded {
-            plugin: id.clone(),
+            plugin: id.id().clone(),
             from: current.about.manifest.version.clone(),
             to: idle.about.manifest.version.clone(),
             from_generation: current.generation,
@@ -158,7 +157,7 @@ impl Inner {
         }
         self.tell_that_serves(idle);
         idle.troubles.end_probation();
-        self.no_longer_refused(&idle.about);
+        self.no_longer_refused(&idle.about.path);
         self.chronicle.tell(Happening::Reloaded(reloaded.clone()));
         self.leave(current.clone());
         reloaded
@@ -180,7 +179,7 @@ impl Inner {
     }
 
     /// A new generation was in too much trouble. For the keeper's thread.
-    pub(crate) fn roll_back_in_trouble(&self, id: &PluginId, generation: u64, reason: String) {
+    pub(crate) fn roll_back_in_trouble(&self, id: &Seat, generation: u64, reason: String) {
         let _changing = self.changing.lock();
         let serves = self.serving(id).is_some_and(|active| active.generation == generation);
         if !serves || self.running().is_err() {
@@ -204,7 +203,7 @@ impl Inner {
             _ => false,
         });
         let ids: Vec<_> = rolled_back
-            .filter_map(|refusal| refusal.plugin.as_ref().map(|(id, _)| id.clone()))
+            .filter_map(|refusal| self.seat_of_refusal(refusal))
             .filter(|id| self.serving(id).is_none())
             .collect();
         for id in ids {
@@ -224,7 +223,7 @@ impl Inner {
         let copy =
             old.mapped.lock().as_ref().and_then(|mapped| mapped.copy_path().map(Path::to_owned));
         let Some(copy) = copy else { return };
-        let folder = self.earlier(&old.about.manifest.id);
+        let folder = self.earlier(&old.about.seat);
         let name = format!("{}.{}", old.about.hash.to_hex(), platform::LIBRARY_EXTENSION);
         let kept = platform::make_private_dir(&folder).and_then(|()| {
             let file = folder.join(name);
@@ -243,12 +242,12 @@ impl Inner {
         }
     }
 
-    fn kept_file(&self, id: &PluginId) -> Option<PathBuf> {
+    fn kept_file(&self, id: &Seat) -> Option<PathBuf> {
         let mut entries = self.earlier(id).read_dir().ok()?.flatten();
         entries.next().map(|entry| entry.path())
     }
 
-    fn earlier(&self, id: &PluginId) -> PathBuf {
+    fn earlier(&self, id: &Seat) -> PathBuf {
         let own = naming::hosts_in(&self.options.cache_dir).join(&self.options.name);
         own.join("earlier").join(id.as_str())
     }

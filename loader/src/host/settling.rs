@@ -17,8 +17,9 @@ use crate::error::{Error, Explain};
 use crate::events::{Cause, Happening, Times};
 use crate::keeper::Wish;
 use crate::reload::{LookedAt, Outcome};
-use crate::report::{Loadable, PluginState, Refusal};
+use crate::report::{PluginState, Refusal};
 use crate::resolve::{Plan, ResolveError, Resolved, offer, one_line};
+use crate::seat::Seat;
 use crate::unload::{UnloadError, Unloaded};
 use crate::verify::{Verified, verify};
 
@@ -45,14 +46,14 @@ impl<'a> Change<'a> {
 /// What came of it, by plugin.
 #[derive(Default)]
 pub(super) struct Settled {
-    pub(super) looked_at: BTreeMap<PluginId, Result<Outcome, LoadPluginError>>,
-    pub(super) ended: BTreeMap<PluginId, Result<Unloaded, UnloadError>>,
+    pub(super) looked_at: BTreeMap<Seat, Result<Outcome, LoadPluginError>>,
+    pub(super) ended: BTreeMap<Seat, Result<Unloaded, UnloadError>>,
 }
 
 impl Settled {
     pub(super) fn into_looked_at(self) -> Vec<LookedAt> {
         let looked_at = self.looked_at.into_iter();
-        looked_at.map(|(plugin, outcome)| LookedAt { plugin, outcome }).collect()
+        looked_at.map(|(seat, outcome)| LookedAt { plugin: seat.id().clone(), outcome }).collect()
     }
 }
 
@@ -61,7 +62,7 @@ impl Inner {
     /// `known.files`.
     pub(super) fn settle(&self, fresh: Vec<Verified>, mut change: Change<'_>) -> Settled {
         let looked_for: Vec<_> =
-            fresh.iter().map(|one| (one.path().to_owned(), one.manifest().id.clone())).collect();
+            fresh.iter().map(|one| (one.path().to_owned(), self.seat_of(one.manifest()))).collect();
         let fresh = fresh.into_iter().map(|verified| (verified.path().to_owned(), verified));
         let mut fresh: HashMap<PathBuf, Verified> = fresh.collect();
         let mut settled = Settled::default();
@@ -92,20 +93,20 @@ impl Inner {
     /// Ends what serves and shall not. Whether all of it has ended.
     fn end_what_is_out(&self, plan: &Plan, change: &mut Change<'_>, settled: &mut Settled) -> bool {
         let is_out =
-            |id: &PluginId| plan.chosen(id).is_none() && !change.besides.stays.contains(id);
+            |seat: &Seat| plan.chosen(seat).is_none() && !change.besides.stays.contains(seat);
         let serving = self.all_serving();
         if !serving.keys().any(is_out) {
             return true;
         }
-        let out: Vec<PluginId> =
+        let out: Vec<Seat> =
             self.in_order_of_ending().into_iter().flatten().filter(|id| is_out(id)).collect();
         for id in out {
-            let by_hand = change.ends.filter(|(ends, _)| **ends == id);
+            let by_hand = change.ends.filter(|(ends, _)| *ends == id.id());
             let (state, cause) = match by_hand {
                 Some((_, state)) => (state, Cause::Request),
                 None => (PluginState::Unloaded, self.why_out(plan, &id, change.cause)),
             };
-            let ended = self.unload(id.as_str(), state, &cause);
+            let ended = self.unload(&id, state, &cause);
             if let Err(UnloadError::Busy { plugin, holders, .. }) = &ended {
                 // And so does what it needs.
                 change.besides.stays.extend(self.needs_now(&id));
@@ -126,11 +127,11 @@ impl Inner {
     }
 
     /// What a plugin that serves ends for.
-    fn why_out(&self, plan: &Plan, id: &PluginId, cause: &Cause) -> Cause {
+    fn why_out(&self, plan: &Plan, id: &Seat, cause: &Cause) -> Cause {
         let hash = self.serving(id).map(|active| active.about.hash.to_hex().to_string());
         let held = plan.decision().held_back.iter().find(|held| {
             let offer = &plan.offers()[held.offer];
-            offer.manifest.id == *id && hash.as_deref() == Some(&offer.hash)
+            offer.manifest.id == *id.id() && hash.as_deref() == Some(&offer.hash)
         });
         match held {
             Some(held) => Cause::Decision(held.reason.to_string()),
@@ -151,7 +152,7 @@ impl Inner {
         for level in &plan.decision().levels {
             let mut new = Vec::new();
             for offer in level.iter().map(|file| &plan.offers()[*file]) {
-                let id = &offer.manifest.id;
+                let id = &self.seat_of(&offer.manifest);
                 if change.besides.stays.contains(id) {
                     continue;
                 }
@@ -162,7 +163,7 @@ impl Inner {
                     // At the place that it came from there may be other bytes by now.
                     let is_same = |fresh: &Verified| fresh.hash().to_hex().as_str() == offer.hash;
                     if let Some(same) = fresh.remove(&offer.path).filter(is_same) {
-                        self.no_longer_refused(&Loadable::of(&same));
+                        self.no_longer_refused(same.path());
                         settled.looked_at.entry(id.clone()).or_insert(Ok(Outcome::Unchanged));
                     }
                     continue;
@@ -246,8 +247,8 @@ impl Inner {
                 self.not_taken(offer.path.clone(), offer.hash.clone(), refusal.clone());
                 // Who asks can ask again.
                 if may_pass(refusal) && *cause != Cause::Request {
-                    let id = offer.manifest.id.clone();
-                    self.known.lock().to_take.insert(id, offer.path.clone());
+                    let seat = self.seat_of(&offer.manifest);
+                    self.known.lock().to_take.insert(seat, offer.path.clone());
                     self.keep(Wish::Look);
                 }
                 true
@@ -281,7 +282,7 @@ impl Inner {
                     all = false;
                     self.remember(refusal.clone());
                     self.bring_back(std::slice::from_ref(&refusal));
-                    let Some((id, _)) = refusal.plugin.clone() else { continue };
+                    let Some(id) = self.seat_of_refusal(&refusal) else { continue };
                     if self.serving(&id).is_some() {
                         // The version that it was rolled back to is what runs here.
                         let mut known = self.known.lock();
@@ -336,9 +337,8 @@ impl Inner {
     ) {
         for refusal in held_back {
             if let Some(about) = self.served_from(&refusal.path) {
-                let id = about.manifest.id.clone();
                 let outcome = Err(LoadPluginError::Refused(refusal.clone()));
-                settled.looked_at.entry(id).or_insert(outcome);
+                settled.looked_at.entry(about.seat.clone()).or_insert(outcome);
             }
             let is_known = before.iter().any(|old| {
                 old.path == refusal.path
@@ -356,7 +356,7 @@ impl Inner {
     pub(super) fn learn_files(&self, verified: &[Verified]) {
         let mut known = self.known.lock();
         for one in verified {
-            let (path, id) = (one.path().to_owned(), one.manifest().id.clone());
+            let (path, id) = (one.path().to_owned(), self.seat_of(one.manifest()));
             known.gone.remove(&id);
             known.to_end.remove(&id);
             known.failed.remove(&id);
@@ -369,8 +369,9 @@ impl Inner {
                 // What somebody ended waited for that.
                 record.ended_by_hand = false;
             }
-            if let Some(before) = before.filter(|before| before.manifest.id != id) {
-                known.lost_a_file(&before.manifest.id);
+            let before = before.map(|before| self.seat_of(&before.manifest));
+            if let Some(before) = before.filter(|before| *before != id) {
+                known.lost_a_file(&before, &self.options.policy);
             }
         }
     }

@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use plugbay_interface::manifest::PluginId;
-
 use super::settling::Change;
 use super::{Inner, Known, Record};
 use crate::discover::discover_one;
@@ -13,6 +11,7 @@ use crate::error::Explain;
 use crate::events::{Cause, Happening, Times};
 use crate::keeper::Wish;
 use crate::report::{Loadable, PluginState, Refusal, full_message};
+use crate::seat::Seat;
 use crate::slot::holders_of;
 use crate::verify::verify;
 use crate::watch::{self, Watcher};
@@ -98,12 +97,12 @@ impl Inner {
             // What is broken is no file of a plugin any more, but it may serve from there.
             let serves = known.plugins.iter().find(|(_, it)| it.about.path == path);
             let id = match known.files.get(path) {
-                Some(offer) => Some(offer.manifest.id.clone()),
-                None => serves.map(|(id, _)| id.clone()),
+                Some(offer) => Some(self.seat_of(&offer.manifest)),
+                None => serves.map(|(seat, _)| seat.clone()),
             };
-            let Some(id) = id else { return };
+            let Some(seat) = id else { return };
             known.files.remove(path);
-            known.lost_a_file(&id);
+            known.lost_a_file(&seat, &self.options.policy);
         }
         self.settle(Vec::new(), Change { times, ..Change::because(&Cause::File) });
     }
@@ -111,20 +110,20 @@ impl Inner {
     fn folders_changed(&self, unfinished: &[PathBuf], times: Times) {
         {
             let mut known = self.known.lock();
-            let files = known.files.iter().map(|(path, it)| (path, &it.manifest.id));
+            let files = known.files.iter().map(|(path, it)| (path, self.seat_of(&it.manifest)));
             // What is broken is no file of a plugin any more, but it may serve from there.
-            let serve = known.plugins.iter().map(|(id, it)| (&it.about.path, id));
+            let serve = known.plugins.iter().map(|(seat, it)| (&it.about.path, seat.clone()));
             let ours = |path: &Path| {
                 let folder = path.parent();
                 self.options.folders.iter().any(|ours| folder == Some(ours.as_path()))
             };
             let serve = serve.filter(|(path, _)| ours(path));
             let all = files.chain(serve).filter(|(path, _)| !path.exists());
-            let gone: Vec<_> = all.map(|(path, id)| (path.clone(), id.clone())).collect();
-            for (path, id) in gone {
+            let gone: Vec<_> = all.map(|(path, seat)| (path.clone(), seat)).collect();
+            for (path, seat) in gone {
                 known.refused.retain(|refusal| refusal.path != path);
                 known.files.remove(&path);
-                known.lost_a_file(&id);
+                known.lost_a_file(&seat, &self.options.policy);
             }
         }
         for looked_at in self.rescan(&Cause::File, unfinished, times) {
@@ -149,7 +148,7 @@ impl Inner {
     }
 
     /// Whether nobody uses any generation of a plugin just now.
-    fn is_free(&self, known: &Known, id: &PluginId) -> bool {
+    fn is_free(&self, known: &Known, id: &Seat) -> bool {
         let left = known.plugins.get(id).map(Record::in_use).unwrap_or_default();
         left.into_iter().chain(self.serving(id)).all(|active| holders_of(&active).is_empty())
     }
@@ -188,7 +187,7 @@ impl Inner {
     /// Tells of a file that is not taken, and what that changes.
     pub(super) fn tell_refusal(&self, refusal: &Refusal, cause: &Cause) {
         let serving = self.served_from(&refusal.path);
-        match serving.and_then(|about| self.serving(&about.manifest.id)) {
+        match serving.and_then(|about| self.serving(&about.seat)) {
             Some(old) => self.tell_kept(&old, refusal, cause, Times::default()),
             None => self.chronicle.tell(refusal.happening()),
         }
@@ -199,8 +198,9 @@ impl Inner {
         let known = self.known.lock();
         let mut active = known.plugins.iter().filter(|(_, one)| one.state == PluginState::Active);
         // After a rollback it came from no file of the folders.
-        let instead = |id: &PluginId, from: &PathBuf| {
-            let is_it = known.files.get(path).is_some_and(|offer| offer.manifest.id == *id);
+        let instead = |seat: &Seat, from: &PathBuf| {
+            let file = known.files.get(path);
+            let is_it = file.is_some_and(|offer| self.seat_of(&offer.manifest) == *seat);
             is_it && !known.files.contains_key(from)
         };
         active

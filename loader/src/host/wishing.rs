@@ -10,28 +10,30 @@ use crate::events::Cause;
 use crate::recorder::Job;
 use crate::registry::{self, EventKind, RegistryError};
 use crate::report::{PluginState, PluginStatus, full_message};
+use crate::seat::Named;
 use crate::unload::{UnloadError, Unloaded};
 
 impl Inner {
     /// Lets a plugin run, in these versions only, and before all that it excludes.
-    pub(super) fn enable(&self, wanted: &Selector) -> Result<PluginStatus, LoadPluginError> {
-        let Selector { id, version } = wanted;
-        let fits =
-            self.serving(id).is_some_and(|active| wanted.has(id, &active.about.manifest.version));
-        if fits {
-            let kept = self.want(wanted);
+    pub(super) fn enable(&self, wanted: &Named) -> Result<PluginStatus, LoadPluginError> {
+        let id = wanted.id();
+        let serve = self.serving_as(wanted.selector());
+        if !serve.is_empty() {
+            let kept = self.want(wanted.selector());
+            for (seat, record) in &mut self.known.lock().plugins {
+                if wanted.is(seat, &record.about.manifest.version) {
+                    record.ended_by_hand = false;
+                }
+            }
             self.settle(Vec::new(), Change::because(&Cause::Request));
             let status = {
                 let known = self.known.lock();
-                known.plugins.get(id).map(|record| self.status(record))
+                let mut records = serve.iter().rev().filter_map(|seat| known.plugins.get(seat));
+                records.next().map(|record| self.status(record))
             };
-            let gone = || LoadPluginError::NotFound {
-                plugin: id.clone(),
-                folders: self.options.folders.clone(),
-            };
-            return kept_or(kept, id, status.ok_or_else(gone)?);
+            return kept_or(kept, id, status.ok_or_else(|| self.not_found(id))?);
         }
-        let found = match self.found(id) {
+        let found = match self.found(wanted) {
             Ok(found) => found,
             Err(error) => {
                 // It is held back no more, also where it is not there just now.
@@ -41,7 +43,8 @@ impl Inner {
                         self.known.lock().enabled.remove(id);
                         self.keep_wish(id, None)
                     }
-                    _ => self.want(wanted),
+                    LoadPluginError::NoVersion { .. } => Ok(()),
+                    _ => self.want(wanted.selector()),
                 };
                 return Err(match kept {
                     Ok(()) => error,
@@ -49,17 +52,8 @@ impl Inner {
                 });
             }
         };
-        if found.iter().all(|one| !wanted.has(id, &one.manifest().version)) {
-            let mut found: Vec<_> =
-                found.iter().map(|one| one.manifest().version.clone()).collect();
-            found.sort();
-            return Err(LoadPluginError::NoVersion {
-                wanted: Selector { id: id.clone(), version: version.clone() },
-                found,
-            });
-        }
-        let kept = self.want(wanted);
-        let status = self.load_found(id, found)?;
+        let kept = self.want(wanted.selector());
+        let status = self.load_found(wanted, found)?;
         kept_or(kept, id, status)
     }
 

@@ -11,8 +11,9 @@ use plugbay_interface::abi::abi_stable::prefix_type::WithMetadata;
 use plugbay_interface::abi::abi_stable::staticref;
 use plugbay_interface::abi::abi_stable::std_types::{RNone, RString, RVec};
 use plugbay_interface::abi::{Fault, FaultKind, Link, Links, LinksRef, Served, Wanted};
-use plugbay_interface::manifest::{Manifest, PluginId, Provided};
+use plugbay_interface::manifest::{Manifest, PluginId, Provided, takes};
 use plugbay_interface::service::Description;
+use semver::VersionReq;
 
 use super::error::ServiceError;
 use super::query::{ProviderStatus, Wish};
@@ -20,11 +21,12 @@ use crate::activate::Active;
 use crate::error::Explain;
 use crate::host::Inner;
 use crate::offers::Provided as Table;
+use crate::seat::{Named, Seat};
 use crate::slot::{CountedLease, Lease, Slot};
 
 /// A service of a plugin, for another plugin.
 struct Place {
-    id: PluginId,
+    id: Seat,
     /// The plugin that holds the word.
     asking: Arc<PluginId>,
     slot: Arc<Slot>,
@@ -85,18 +87,21 @@ pub(crate) fn find(
     };
     let of = Arc::new(asking.id.clone());
     if !wanted.plugin.is_empty() {
-        let place = Place::new(host, &of, wanted.plugin.as_str(), description, Some(&wish));
+        let name = in_range(asking, wanted.plugin.as_str());
+        let place = Place::new(host, &of, &name, description, Some(&wish));
         return place.map(|place| [place.into_link()].into_iter().collect()).map_err(fault_of);
     }
     // A plugin that offers what it calls means the others.
     let mut providers = wish.providers(&host.manifests());
-    providers.retain(|one| one.plugin != asking.id);
+    providers.retain(|one| one.plugin != asking.id && fits(asking, one));
     let (fit, unfit): (Vec<_>, Vec<_>) =
         providers.into_iter().partition(|one| wish.unfit(&one.provided).is_none());
     let mut links = RVec::new();
     let mut instead: Vec<String> = unfit.iter().map(|one| wish.but(one)).collect();
-    for ProviderStatus { plugin, .. } in fit {
-        match Place::new(host, &of, plugin.as_str(), description.clone(), None) {
+    for provider in fit {
+        let ProviderStatus { plugin, plugin_version, .. } = provider;
+        let seat = host.seat(&plugin, &plugin_version);
+        match Place::new(host, &of, seat.as_str(), description.clone(), None) {
             Ok(place) => links.push(place.into_link()),
             Err(error) => instead.push(error.to_string()),
         }
@@ -110,6 +115,20 @@ pub(crate) fn find(
     Ok(links)
 }
 
+/// Whether a version of a plugin is one that `asking` depends on, where it says so.
+fn fits(asking: &Manifest, provider: &ProviderStatus) -> bool {
+    let mut ranges = asking.dependencies.iter().filter(|it| it.id == provider.plugin);
+    ranges.all(|dependency| takes(&dependency.version, &provider.plugin_version))
+}
+
+/// The plugin that is asked for, in the versions that `asking` depends on.
+fn in_range(asking: &Manifest, plugin: &str) -> String {
+    match asking.dependencies.iter().find(|it| it.id.as_str() == plugin) {
+        Some(it) if it.version != VersionReq::STAR => format!("{plugin}@{}", it.version),
+        _ => plugin.to_owned(),
+    }
+}
+
 impl Place {
     fn new(
         host: &Arc<Inner>,
@@ -118,7 +137,7 @@ impl Place {
         wanted: Description,
         wish: Option<&Wish>,
     ) -> Result<Self, ServiceError> {
-        let found = host.slot_of(id);
+        let found = Named::read(id).ok().and_then(|named| host.slot_of(&named));
         let Some((id, slot)) = found else { return Err(host.why_not(id).into()) };
         let Some(lease) = slot.enter() else { return Err(host.why_not(id.as_str()).into()) };
         let active = lease.active();

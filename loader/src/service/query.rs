@@ -90,7 +90,7 @@ impl<C: Contract + ?Sized> Services<C> {
         let mut instead = Vec::new();
         for provider in self.offered() {
             match self.wish.unfit(&provider.provided) {
-                None => match self.host.service::<C>(provider.plugin.as_str()) {
+                None => match self.service_of(&provider) {
                     Ok(service) => return Ok(service),
                     Err(error) => instead.push(error.to_string()),
                 },
@@ -103,7 +103,7 @@ impl<C: Contract + ?Sized> Services<C> {
     /// All of them, in that order.
     pub fn all(&self) -> Vec<Service<C>> {
         let fit = self.offered().into_iter().filter(|one| self.wish.unfit(&one.provided).is_none());
-        fit.filter_map(|one| self.host.service(one.plugin.as_str()).ok()).collect()
+        fit.filter_map(|one| self.service_of(&one).ok()).collect()
     }
 
     /// As [`best`](Self::best), and waits until there is one, at most for `limit`.
@@ -123,6 +123,12 @@ impl<C: Contract + ?Sized> Services<C> {
                 found => return found,
             }
         }
+    }
+
+    /// That of this version's line: others may serve beside it.
+    fn service_of(&self, provider: &ProviderStatus) -> Result<Service<C>, ServiceError> {
+        let seat = self.host.inner().seat(&provider.plugin, &provider.plugin_version);
+        self.host.service(seat.as_str())
     }
 
     fn offered(&self) -> Vec<ProviderStatus> {
@@ -210,6 +216,6 @@ enum Role<'a> {
 impl ProviderStatus {
     /// The smallest goes first.
     fn rank(&self) -> impl Ord + '_ {
-        (Reverse(self.provided.precedence), &self.plugin)
+        (Reverse(self.provided.precedence), &self.plugin, Reverse(&self.plugin_version))
     }
 }

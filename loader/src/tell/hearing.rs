@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use parking_lot::Mutex;
 use plugbay_interface::abi::ServiceChanged;
 use plugbay_interface::abi::abi_stable::std_types::RStr;
-use plugbay_interface::manifest::{
-    ContractId, ContractVersion, Manifest, Need, PluginId, Provided,
-};
+use plugbay_interface::manifest::{ContractId, ContractVersion, Manifest, Need, Provided};
 
 use super::Serving;
+use crate::seat::Seat;
 
 /// What one generation was told and is to be told.
 #[derive(Debug, Default)]
@@ -17,7 +16,7 @@ pub(crate) struct Hearing(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     /// What there is, when all has been told: by contract, major version and plugin.
-    known: BTreeMap<(ContractId, u32, PluginId), Known>,
+    known: BTreeMap<(ContractId, u32, Seat), Known>,
     waiting: VecDeque<News>,
     /// Whether somebody tells it, or is asked to.
     teller: Teller,
@@ -43,7 +42,7 @@ enum Teller {
 pub(super) struct News {
     contract: ContractId,
     version: ContractVersion,
-    plugin: PluginId,
+    plugin: Seat,
     what: u8,
 }
 
@@ -69,15 +68,15 @@ impl Hearing {
     pub(super) fn learn(
         &self,
         manifest: &Manifest,
-        there: &BTreeMap<PluginId, Serving>,
-        of: Option<&BTreeSet<PluginId>>,
+        there: &BTreeMap<Seat, Serving>,
+        of: Option<&BTreeSet<Seat>>,
     ) -> bool {
         if manifest.needs.is_empty() {
             return false;
         }
         let mut state = self.0.lock();
         for need in &manifest.needs {
-            let offered = offered(need, there, of).filter(|(id, ..)| **id != manifest.id);
+            let offered = offered(need, there, of).filter(|(id, ..)| *id.id() != manifest.id);
             state.learn(need, offered.collect(), of);
         }
         state.call_for_a_teller(of.is_none())
@@ -111,9 +110,9 @@ impl Hearing {
 /// The plugins that offer what is needed: the one that the host would choose first.
 fn offered<'a>(
     need: &'a Need,
-    there: &'a BTreeMap<PluginId, Serving>,
-    of: Option<&'a BTreeSet<PluginId>>,
-) -> impl Iterator<Item = (&'a PluginId, u64, ContractVersion)> {
+    there: &'a BTreeMap<Seat, Serving>,
+    of: Option<&'a BTreeSet<Seat>>,
+) -> impl Iterator<Item = (&'a Seat, u64, ContractVersion)> {
     let looked_at = there.iter().filter(move |(id, _)| of.is_none_or(|of| of.contains(*id)));
     let fits = |serving: &'a Serving| {
         let mut services = serving.about.manifest.services.iter();
@@ -130,12 +129,12 @@ impl State {
     fn learn(
         &mut self,
         need: &Need,
-        offered: Vec<(&PluginId, u64, ContractVersion)>,
-        of: Option<&BTreeSet<PluginId>>,
+        offered: Vec<(&Seat, u64, ContractVersion)>,
+        of: Option<&BTreeSet<Seat>>,
     ) {
         let (contract, major) = (&need.id, need.version.major);
         let waiting = &mut self.waiting;
-        let mut tell = |plugin: &PluginId, version, what| {
+        let mut tell = |plugin: &Seat, version, what| {
             let (contract, plugin) = (contract.clone(), plugin.clone());
             waiting.push_back(News { contract, version, plugin, what });
         };
@@ -175,6 +174,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use plugbay_resolve::Line;
+
     use super::*;
 
     fn need() -> Need {
@@ -183,11 +184,11 @@ mod tests {
 
     /// Plugins with one letter, each with its generation.
     fn learn(state: &mut State, offered: &[(&str, u64)], of: Option<&[&str]>) {
-        let ids: Vec<PluginId> = offered.iter().map(|(id, _)| id.parse().unwrap()).collect();
+        let seat = |id: &str| Seat::new(&id.parse().unwrap(), Line::Whole);
+        let ids: Vec<Seat> = offered.iter().map(|(id, _)| seat(id)).collect();
         let version = ContractVersion { major: 1, minor: 1 };
         let offered = ids.iter().zip(offered).map(|(id, (_, number))| (id, *number, version));
-        let of: Option<BTreeSet<PluginId>> =
-            of.map(|of| of.iter().map(|id| id.parse().unwrap()).collect());
+        let of: Option<BTreeSet<Seat>> = of.map(|of| of.iter().map(|id| seat(id)).collect());
         state.learn(&need(), offered.collect(), of.as_ref());
     }
 

@@ -1,7 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use plugbay_manifest::PluginId;
 use plugbay_resolve::{Exclusion, KindRule, Members, Policy, Profile};
 use serde_json::{Map, Value};
 
@@ -100,16 +99,20 @@ impl Stack {
         });
     }
 
-    /// Lays its configurations over a host's, by id. Tables are laid over each other key by key.
-    pub fn configure<I: From<PluginId> + Ord>(&self, configurations: &mut BTreeMap<I, Value>) {
+    /// Lays its configurations over a host's, by plugin (`sql`), also over those for single
+    /// versions (`sql@^1`). Tables are laid over each other key by key.
+    pub fn configure(&self, configurations: &mut BTreeMap<String, Value>) {
         let given = self.members.iter().filter(|(_, member)| !member.config.0.is_empty());
         for (name, member) in given {
             for id in name.ids() {
-                let below =
-                    configurations.entry(id.into()).or_insert_with(|| Value::Object(Map::new()));
-                match below {
-                    Value::Object(below) => lay_over(below, &member.config.0),
-                    other => *other = Value::Object(member.config.0.clone()),
+                let nothing = || Value::Object(Map::new());
+                configurations.entry(id.to_string()).or_insert_with(nothing);
+                let is_its = |key: &str| key.split('@').next() == Some(id.as_str());
+                for (_, below) in configurations.iter_mut().filter(|(key, _)| is_its(key)) {
+                    match below {
+                        Value::Object(below) => lay_over(below, &member.config.0),
+                        other => *other = Value::Object(member.config.0.clone()),
+                    }
                 }
             }
         }

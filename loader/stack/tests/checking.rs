@@ -43,7 +43,8 @@ fn checked(text: &str, files: &[(&str, &str)], refused: &[(&str, &str, &str)]) -
         })
         .collect();
     for refused in &refused {
-        policy.failed.insert(refused.name.id.clone(), "refused".into());
+        let line = policy.line_of(&refused.name.id, &refused.name.version);
+        policy.failed.insert((refused.name.id.clone(), line), "refused".into());
     }
     let decision = decide(&offers, &[], &policy);
     stack.check(&Facts { offers: &offers, decision: &decision, refused: &refused })

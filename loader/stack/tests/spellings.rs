@@ -152,13 +152,15 @@ fn a_stack_goes_over_the_host_and_leaves_what_it_says_nothing_of() {
         policy.conflicts.iter().map(|it| format!("{} {}, {}", it.one, it.other, it.by)).collect();
     assert_eq!(conflicts, ["a b, the stack s", "a c, the stack s", "b c, the stack s"]);
 
-    let mut configurations: BTreeMap<PluginId, Value> = [
-        (id("a"), json!({ "pool": { "size": 1, "wait": 3 }, "x": 1 })),
-        (id("b"), json!({ "y": 1 })),
+    let mut configurations: BTreeMap<String, Value> = [
+        ("a".into(), json!({ "pool": { "size": 1, "wait": 3 }, "x": 1 })),
+        ("a@^1".into(), json!({ "pool": { "size": 2 } })),
+        ("b".into(), json!({ "y": 1 })),
     ]
     .into();
     read.configure(&mut configurations);
     assert_eq!(configurations["a"], json!({ "pool": { "size": 10, "wait": 3 }, "x": 1 }));
+    assert_eq!(configurations["a@^1"], json!({ "pool": { "size": 10 } }));
     assert_eq!(configurations["b"], json!({ "y": 1 }));
 }
 
