@@ -144,7 +144,7 @@ fn what_is_wrong_is_named_with_its_line() {
     for (text, words) in [
         ("plugins = []\nplugin = ['x']", &["line 2", "there is no key `plugin`", "`plugins`"][..]),
         ("disabled = ['Bad Id']", &["line 1", "no plugin id"]),
-        ("[config.'../x']", &["line 1", "no plugin id"]),
+        ("[config.'../x']", &["line 1", "names no plugin"]),
         ("probe = 'sometimes'", &["line 1", "`if-possible`"]),
         ("drain_limit_seconds = -1", &["line 1", "seconds"]),
         ("drain_limit_seconds = nan", &["line 1", "seconds"]),
