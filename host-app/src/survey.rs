@@ -1,6 +1,6 @@
 //! Looks at libraries as a host would that is about to start, and loads none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -38,6 +38,8 @@ pub struct Survey {
     pub refused: Vec<Refusal>,
     /// Which of them run, and in which order.
     pub plan: Plan,
+    /// The paths of those that a stack leaves out.
+    outside: BTreeSet<String>,
 }
 
 impl Surveyor {
@@ -162,6 +164,9 @@ impl Surveyor {
                 survey.refuse(Refusal::new(chosen.path().to_owned(), Some(plugin), error.into()));
             }
         }
+        if together {
+            survey.outside = plan.outside().iter().map(|it| printable(it.path())).collect();
+        }
         survey.plan = plan;
         survey.refused.sort_by(|a, b| a.path.cmp(&b.path));
         survey.inspections.sort_by(|a, b| a.manifest.id.cmp(&b.manifest.id));
@@ -232,12 +237,17 @@ impl Survey {
         self.refused.extend(other.refused);
     }
 
+    /// Those that nothing was said against, and that a stack does not leave out.
+    pub fn would_run(&self) -> impl Iterator<Item = &Inspection> {
+        let seen = self.inspections.iter().filter(|seen| seen.refused.is_none());
+        seen.filter(|seen| !self.outside.contains(&seen.path))
+    }
+
     pub fn overview(&self, folders: &[PathBuf]) -> Overview {
-        let would_run = self.inspections.iter().filter(|seen| seen.refused.is_none());
         Overview {
             host: None,
             folders: folders.iter().map(|folder| printable(folder)).collect(),
-            plugins: would_run.map(line).collect(),
+            plugins: self.would_run().map(line).collect(),
             refused: self.refused.iter().map(|it| self.refused_line(it)).collect(),
             pinned: Vec::new(),
             notices: Vec::new(),
@@ -245,8 +255,13 @@ impl Survey {
     }
 }
 
-/// That no file in the folders gives this id, and what there is instead.
+/// That no file in the folders gives this id, and what there is instead; or that a stack
+/// leaves it out.
 pub fn unknown(plugin: &str, survey: &Survey) -> Failure {
+    let mut outside = survey.plan.outside().into_iter();
+    if let Some(error) = outside.find(|error| error.id().as_str() == plugin) {
+        return error.into();
+    }
     let error = CallError::UnknownPlugin { plugin: plugin.to_owned(), known: survey.ids() };
     let missing: Vec<_> = survey
         .refused

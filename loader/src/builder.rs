@@ -23,6 +23,7 @@ use crate::registry::Registry;
 use crate::report::Progress;
 use crate::seat::{InvalidName, Named};
 use crate::snapshot::Workspace;
+use crate::stack::Stack;
 use crate::unload::Ending;
 use crate::verify::VerifyOptions;
 use crate::watch::WatchOptions;
@@ -41,6 +42,7 @@ pub struct HostBuilder {
     configs: Vec<(String, Value)>,
     disabled: Vec<String>,
     only: Vec<String>,
+    stack: Option<Stack>,
 }
 
 pub(crate) type ProgressCallback = Arc<dyn Fn(Progress) + Send + Sync>;
@@ -195,6 +197,7 @@ impl HostBuilder {
             configs: Vec::new(),
             disabled: Vec::new(),
             only: Vec::new(),
+            stack: None,
         }
     }
 
@@ -260,6 +263,15 @@ impl HostBuilder {
     /// Brings up no other plugins than those named by this method, and what they need.
     pub fn only(mut self, id: impl Into<String>) -> Self {
         self.only.push(id.into());
+        self
+    }
+
+    /// Runs what a stack names, what that needs, and nothing else. What the stack says goes over
+    /// what this builder says of kinds, precedence and configurations, in whatever order they
+    /// are called; what is disabled stays so. [`stack::check`](crate::stack::check) says what
+    /// it misses. The last one holds where this is called again.
+    pub fn stack(mut self, stack: Stack) -> Self {
+        self.stack = Some(stack);
         self
     }
 
@@ -430,7 +442,8 @@ impl HostBuilder {
     ///
     /// When an id is none, or the cache folder cannot be made.
     pub fn build(self) -> Result<Host, BuildError> {
-        let Self { mut options, name, cache_dir, data_dir, ids, configs, disabled, only } = self;
+        let Self { mut options, name, cache_dir, data_dir, ids, configs, disabled, only, stack } =
+            self;
         options.name = name.unwrap_or_else(naming::of_this_program);
         if !naming::is_name(&options.name) {
             return Err(BuildError::HostName { name: options.name });
@@ -447,6 +460,10 @@ impl HostBuilder {
         }
         for id in only {
             options.policy.only.get_or_insert_default().insert(id.try_into()?);
+        }
+        if let Some(stack) = &stack {
+            stack.apply(&mut options.policy);
+            stack.configure(&mut options.config);
         }
         options.policy.features.extend(FEATURES.map(str::to_owned));
         let cache_dir = cache_dir.or_else(default_cache_dir).ok_or(BuildError::NoHome)?;

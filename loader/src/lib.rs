@@ -60,6 +60,7 @@ mod seat;
 mod service;
 mod slot;
 mod snapshot;
+pub mod stack;
 mod sync;
 mod tell;
 mod unload;
@@ -105,13 +106,15 @@ pub use watch::WatchOptions;
 pub use plugbay_config as config;
 /// The decision which plugins run.
 pub use plugbay_resolve::{
-    Active, Advice, Because, Chosen, Decision, Entry as LockEntry, HeldBack, KindRule, Line, Lock,
-    LockError, Missing, Name, Offer, Policy, Profile, Reason, Refused, UnknownProfile, Versions,
-    Why,
+    Active, Advice, Because, Chosen, Decision, Entry as LockEntry, Exclusion, HeldBack, KindRule,
+    Line, Lock, LockError, Member, Members, Missing, Name, Offer, Policy, Profile, Reason, Refused,
+    UnknownProfile, Versions, Why,
 };
 
 /// What is known of plugins, kept across restarts.
 pub use registry::{Registry, RegistryError};
+/// What a host runs for one purpose.
+pub use stack::{Stack, StackError};
 
 /// The interface crate: what plugins are written against.
 pub use plugbay_interface as interface;

@@ -231,6 +231,7 @@ impl Inner {
             known.disabled.remove(id)
         };
         let outcome = self.settled(named, found, change);
+        let outside = self.outside(id);
         let mut known = self.known.lock();
         let is_there = |seat: &Seat| {
             let record = known.plugins.get(seat);
@@ -243,9 +244,16 @@ impl Inner {
                     known.disabled.insert(id.clone());
                 }
                 drop(known);
-                Err(outcome.err().unwrap_or_else(|| self.not_found(id)))
+                Err(outside.or(outcome.err()).unwrap_or_else(|| self.not_found(id)))
             }
         }
+    }
+
+    /// That a plugin is there and no part of the stack that this host runs.
+    fn outside(&self, id: &PluginId) -> Option<LoadPluginError> {
+        self.options.policy.members.as_ref()?;
+        let error = self.current_plan().outside().into_iter().find(|error| error.id() == id)?;
+        Some(LoadPluginError::Refused(Arc::new(Refusal::from(error))))
     }
 
     /// The files in the folders that are this plugin now, which is remembered, and those
