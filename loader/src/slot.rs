@@ -398,6 +398,11 @@ impl<'a> Lease<'a> {
         self.entry.note(&records::TOLD);
     }
 
+    /// Says that it is for giving the plugin a configuration.
+    pub(crate) fn note_configured(&self) {
+        self.entry.note(&records::CONFIGURED);
+    }
+
     /// Takes a note back.
     pub(crate) fn clear_note(&self) {
         self.entry.clear_note();

@@ -13,7 +13,6 @@ use serde_json::Value;
 
 use super::deciding::NotTaken;
 use crate::activate::Active;
-use crate::configure::Configured;
 use crate::report::{Loadable, PluginState, Refusal};
 
 /// What is to be told of plugins, besides what their slots say.
@@ -42,8 +41,6 @@ pub(super) struct Known {
     pub(super) config: BTreeMap<PluginId, Value>,
     /// The same, before the last change of it.
     pub(super) config_before: BTreeMap<PluginId, Option<Value>>,
-    /// What those that serve were given, or did at last.
-    pub(super) configured: BTreeMap<PluginId, Configured>,
     /// What the last decision advises.
     pub(super) advice: Vec<Advice>,
     /// Whether the folders were looked at as a whole.
