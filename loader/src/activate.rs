@@ -21,6 +21,7 @@ use crate::on_thread::{Deadline, on_thread};
 use crate::probation::Troubles;
 use crate::reconfigure::Held;
 use crate::report::Loadable;
+use crate::results::Results;
 use crate::secrets::Secrets;
 use crate::service::ServiceError;
 use crate::slot::Drained;
@@ -40,6 +41,8 @@ pub(crate) struct Active {
     pub(crate) counted: CountedLeases,
     pub(crate) troubles: Arc<Troubles>,
     pub(crate) config: Held,
+    /// None for most: what is kept of its commands' results.
+    pub(crate) results: Option<Box<Results>>,
     pub(crate) offers: Offers,
     pub(crate) hearing: Arc<Hearing>,
 }
@@ -66,6 +69,13 @@ impl Active {
         // SAFETY: no lease exists and none will; the proof is borrowed for this
         // alone.
         unsafe { &mut *drained.active().instance.get() }.take()
+    }
+
+    /// Drops what is kept of its commands' results.
+    pub(crate) fn forget_results(&self) {
+        if let Some(results) = &self.results {
+            results.forget();
+        }
     }
 
     /// To keep it beyond a lease.
@@ -241,6 +251,7 @@ pub(crate) fn activate(
     let Loaded { mapped, root } = loaded;
     let generation = link.generation;
     let (troubles, config) = (link.troubles.clone(), Held::new(link.configured.clone()));
+    let results = Results::of(&about.manifest, link.results);
     let id = about.manifest.id.clone();
     let begun = Instant::now();
     let construct = root.activate();
@@ -269,6 +280,7 @@ pub(crate) fn activate(
                     counted: CountedLeases::default(),
                     troubles,
                     config,
+                    results,
                     offers,
                     hearing: Arc::default(),
                 });

@@ -57,6 +57,7 @@ pub mod registry;
 mod reload;
 mod report;
 mod resolve;
+mod results;
 mod secrets;
 mod service;
 mod slot;
@@ -93,6 +94,7 @@ pub use report::{
     StartReport, full_message,
 };
 pub use resolve::{Plan, ResolveError, Resolved, resolve};
+pub use results::ResultsStatus;
 pub use service::{
     ContractStatus, Entered, Held, ProviderStatus, Service, ServiceError, Services, contracts_of,
 };

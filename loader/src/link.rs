@@ -20,6 +20,7 @@ use crate::handover::{Handover, HandoverError};
 use crate::host::Inner;
 use crate::probation::Troubles;
 use crate::report::Loadable;
+use crate::results::Most;
 use crate::secrets::Secrets;
 use crate::service;
 
@@ -32,6 +33,8 @@ pub(crate) struct Link {
     /// What is not in what it logs.
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) state: StateSource,
+    /// How many results of its commands are kept.
+    pub(crate) results: Most,
     pub(crate) wants_backtraces: bool,
     pub(crate) log_level: LevelFilter,
     pub(crate) troubles: Arc<Troubles>,

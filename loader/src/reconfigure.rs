@@ -222,6 +222,8 @@ impl Active {
             }
             _ => {}
         }
+        // Whatever it said: who waits for this is not given what was before it.
+        self.forget_results();
         outcome
     }
 

@@ -193,13 +193,18 @@ impl Slot {
     }
 
     /// Lets a generation serve from now on, and calls that wait go on with it.
-    /// Gives the one that served before: it may still be in use.
+    /// Gives the one that served before: it may still be in use. One that comes back begins
+    /// without the results that it had, and none are kept of the one that goes.
     pub(crate) fn open(&self, active: Arc<Active>) -> Option<Arc<Active>> {
+        active.forget_results();
         let mut gate = self.gate.lock();
         self.place.store(Arc::as_ptr(&active).cast_mut(), Ordering::SeqCst);
         gate.door = Door::Open;
         let before = gate.serving.replace(active);
         self.wake(gate);
+        if let Some(before) = &before {
+            before.forget_results();
+        }
         before
     }
 
@@ -234,6 +239,9 @@ impl Slot {
         gate.door = Door::Closed;
         let before = gate.serving.take();
         self.wake(gate);
+        if let Some(before) = &before {
+            before.forget_results();
+        }
         before
     }
 

@@ -166,6 +166,7 @@ impl Inner {
             configured,
             secrets: secrets.clone(),
             state,
+            results: self.options.results,
             wants_backtraces: self.options.backtraces,
             log_level,
             troubles: Arc::new(
