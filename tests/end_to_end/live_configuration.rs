@@ -161,7 +161,6 @@ fn whatever_it_says_no_with_the_old_one_holds_and_no_secret_is_told() {
     log::set_max_level(log::LevelFilter::Info);
 
     let (host, folder) = serving(true);
-    let events = host.events();
     fs::write(folder.beside("password"), "correct horse\n").unwrap();
     let asked = |answer: &str| {
         let password = json!({ "file": "password" });
@@ -218,7 +217,6 @@ fn whatever_it_says_no_with_the_old_one_holds_and_no_secret_is_told() {
     assert!(logged.contains("asked to take ***"), "{logged}");
     let all = format!("{logged}\n{told:?}");
     assert!(!all.contains("horse") && !all.contains("staple"), "{all}");
-    drop(events);
 }
 
 #[test]
