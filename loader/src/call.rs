@@ -188,6 +188,7 @@ pub(crate) fn call(lease: &Lease<'_>, command: &str, arguments: &str) -> Result<
 
 /// Gives what is kept of an earlier call with the same arguments, or runs the command.
 /// Calls that come before the first one has its result run as well.
+#[inline(never)] // so that the way of commands of which nothing is kept stays short
 fn ask_once(
     lease: &Lease<'_>,
     active: &Active,
