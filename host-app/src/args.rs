@@ -133,8 +133,8 @@ pub enum Command {
     /// lists what would run, without loading anything.
     ///
     /// With --json: {"host","folders","plugins":[{"id","version","state",
-    /// "generation","calls","generations","pinned","path","hash","description","kinds",
-    /// "capabilities"}],"refused":[{"path","id","version","code","reason","help","kinds",
+    /// "generation","calls","generations","results","pinned","path","hash","description",
+    /// "kinds","capabilities"}],"refused":[{"path","id","version","code","reason","help","kinds",
     /// "capabilities"}],"pinned","notices"}.
     /// `host` is null where none runs.
     List {
@@ -209,12 +209,13 @@ pub enum Command {
     /// Show what a plugin says of itself; nothing is loaded for it
     ///
     /// With --json: {"path","size","hash","state","generation","calls",
-    /// "generations","pinned","refused","facts","manifest"}; what is not known is null.
+    /// "generations","results","pinned","refused","facts","manifest"}; what is not known is
+    /// null.
     Inspect {
         /// A library file (anything with a `/`, or that exists), or a plugin's id
         #[arg(value_name = "FILE|ID", value_hint = ValueHint::FilePath)]
         what: String,
-        /// Also print the JSON schemas
+        /// Also print the JSON schemas, and for how long results are kept
         #[arg(long, short)]
         verbose: bool,
         #[command(flatten)]

@@ -21,6 +21,7 @@ use crate::naming;
 use crate::probe::{Probe, default_worker};
 use crate::registry::Registry;
 use crate::report::Progress;
+use crate::results::Most;
 use crate::seat::{InvalidName, Named};
 use crate::snapshot::Workspace;
 use crate::stack::Stack;
@@ -63,6 +64,7 @@ pub(crate) struct Options {
     pub(crate) max_generations: usize,
     pub(crate) probation: Duration,
     pub(crate) allowed_troubles: u32,
+    pub(crate) results: Most,
     pub(crate) watch: Option<WatchOptions>,
     pub(crate) keep_removed: bool,
     pub(crate) ending: Ending,
@@ -178,6 +180,7 @@ impl HostBuilder {
                 max_generations: 32,
                 probation: Duration::from_secs(10),
                 allowed_troubles: 3,
+                results: Most { entries: 1024, bytes: 8 << 20 },
                 watch: None,
                 keep_removed: false,
                 ending: Ending::Keep,
@@ -362,6 +365,18 @@ impl HostBuilder {
     /// its probation; with one more the one before takes over again. 3.
     pub fn allowed_troubles(mut self, most: u32) -> Self {
         self.options.allowed_troubles = most;
+        self
+    }
+
+    /// How many results of commands are kept of one plugin, and in how many bytes, with
+    /// their arguments and about 256 bytes for each. 1,024 and 8 MiB; with 0 none are.
+    /// Only those of commands whose manifest says so (`cache = { ttl = "60s" }`), each for
+    /// the time that stands there: a call with the same arguments is given the result
+    /// without the plugin's hearing of it. Errors are not kept. All of a plugin are dropped
+    /// when another generation takes over, when it ends, and when it is given another
+    /// configuration. Where there are too many, what was not asked for the longest goes.
+    pub fn result_cache(mut self, entries: usize, bytes: usize) -> Self {
+        self.options.results = Most { entries, bytes };
         self
     }
 

@@ -8,7 +8,7 @@ use plugbay_config::schema::{
 use plugbay_interface::manifest::{Manifest, PluginId, Selector};
 use serde_json::Value;
 
-use crate::error::{Explain, Failure};
+use crate::error::Explain;
 
 /// Why a plugin does not get its configuration.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +25,16 @@ enum Problem {
 
 /// A configuration that fits, with defaults and secrets in it.
 #[derive(Clone, Debug)]
-pub(crate) enum Configured {
+pub(crate) struct Configured {
+    /// As it was written.
+    given: Value,
+    fitting: Fitting,
+}
+
+#[derive(Clone, Debug)]
+enum Fitting {
     /// The plugin has no schema: as it was given.
-    Plain(Value),
+    Plain,
     Settled(Box<Settled>),
 }
 
@@ -115,10 +122,9 @@ pub(crate) fn settle<'a>(
     others: impl Iterator<Item = &'a Manifest>,
     grounds: &Grounds,
 ) -> Result<Configured, ConfigError> {
-    let nothing = Value::Object(serde_json::Map::new());
-    let given = given.unwrap_or(&nothing);
+    let given = given.cloned().unwrap_or_else(nothing);
     let Some(schema) = &manifest.config_schema else {
-        return Ok(Configured::Plain(given.clone()));
+        return Ok(Configured { given, fitting: Fitting::Plain });
     };
     let wrong = |error: SchemaError| ConfigError(Problem::Schema(Box::new(error)));
     let schemas = bases(manifest, others, grounds).map_err(wrong)?;
@@ -126,12 +132,17 @@ pub(crate) fn settle<'a>(
     let owner = Owner::Plugin(manifest.id.clone());
     let schema = schemas.compile(owner, &declared).map_err(wrong)?;
     let settled = schema
-        .settle(given, &grounds.secrets)
+        .settle(&given, &grounds.secrets)
         .map_err(|error| ConfigError(Problem::Unsettled(Box::new(error))))?;
     for warning in settled.warnings() {
         log::warn!(target: manifest.id.as_str(), "{}: {warning}; {}", warning.code(), warning.hint());
     }
-    Ok(Configured::Settled(Box::new(settled)))
+    Ok(Configured { given, fitting: Fitting::Settled(Box::new(settled)) })
+}
+
+/// What is given where nothing is.
+fn nothing() -> Value {
+    Value::Object(serde_json::Map::new())
 }
 
 /// The base schemas of the host and of plugins, of each plugin the newest version's.
@@ -168,35 +179,31 @@ fn bases<'a>(
 impl Configured {
     /// As the plugin gets it, secrets in it.
     pub(crate) fn text(&self) -> String {
-        match self {
-            Self::Plain(value) => value.to_string(),
-            Self::Settled(settled) => settled.expose().as_str().to_owned(),
+        match &self.fitting {
+            Fitting::Plain => self.given.to_string(),
+            Fitting::Settled(settled) => settled.expose().as_str().to_owned(),
         }
+    }
+
+    /// Whether it was made of what a plugin is given now.
+    pub(crate) fn is_of(&self, given: Option<&Value>) -> bool {
+        given.map_or_else(|| self.given == nothing(), |given| self.given == *given)
     }
 
     /// Whether a plugin that has this one would notice another one.
     pub(crate) fn is_other_than(&self, earlier: &Self) -> bool {
-        match (self, earlier) {
-            (Self::Settled(new), Self::Settled(old)) => !new.changes_since(old).is_empty(),
-            (Self::Plain(new), Self::Plain(old)) => new != old,
+        match (&self.fitting, &earlier.fitting) {
+            (Fitting::Settled(new), Fitting::Settled(old)) => !new.changes_since(old).is_empty(),
+            (Fitting::Plain, Fitting::Plain) => self.given != earlier.given,
             _ => true,
         }
     }
 
     /// Takes its secrets out of texts.
     pub(crate) fn scrubber(&self) -> Option<Scrubber> {
-        match self {
-            Self::Plain(_) => None,
-            Self::Settled(settled) => Some(settled.scrubber()).filter(|it| !it.is_empty()),
-        }
-    }
-
-    /// Takes its secrets out of what a plugin said.
-    pub(crate) fn scrub(&self, failure: &mut Failure) {
-        let Some(scrubber) = self.scrubber() else { return };
-        let texts = [&mut failure.message].into_iter().chain(&mut failure.causes);
-        for text in texts {
-            *text = scrubber.scrub(text).into_owned();
+        match &self.fitting {
+            Fitting::Plain => None,
+            Fitting::Settled(settled) => Some(settled.scrubber()).filter(|it| !it.is_empty()),
         }
     }
 }

@@ -182,6 +182,10 @@ impl Host {
     /// the state of the plugin is handed over to another generation, or while it is
     /// unloaded. A panic of the plugin is an error, and the plugin goes on serving.
     ///
+    /// Of a command whose results may be kept ([`HostBuilder::result_cache`]), the result of
+    /// an earlier call with the same arguments is given, without the plugin. That takes a lock of
+    /// the generation's, for a look.
+    ///
     /// # Errors
     ///
     /// When there is no such plugin or command, the plugin said no, or the host was
@@ -271,14 +275,25 @@ impl Host {
     }
 
     /// Gives a plugin another configuration: it is checked by the plugin's schema, and then
-    /// a new generation of the same file takes over with it, and with the state, as at a
-    /// reload. What makes no difference changes nothing. A plugin that does not serve gets
-    /// it when it does. Of `sql@^1`, only versions in that range.
+    /// given to the plugin, which takes it while it serves ([`Outcome::Configured`]), or wants
+    /// a reload: a new generation of the same file takes over with it, and with the state.
+    /// What makes no difference changes nothing. A plugin that does not serve gets it when
+    /// it does. Of `sql@^1`, only versions in that range.
+    ///
+    /// Blocks until the plugin has taken it, up to the
+    /// [`activation_deadline`](HostBuilder::activation_deadline), and as a
+    /// [`reload`](Host::reload) where there is one. Calls do not wait for what is taken
+    /// while it serves; results that are kept of the plugin's commands are dropped.
+    ///
+    /// A [`rollback`](Host::rollback) afterwards is about generations. The one before gets the
+    /// configuration that holds, unless it is the same file, which was replaced for its
+    /// configuration: then it comes back with the one that it had.
     ///
     /// # Errors
     ///
-    /// When it does not fit, a secret cannot be had, or the new generation does not come up;
-    /// then the plugin goes on with the configuration that it has.
+    /// When it does not fit, a secret cannot be had, the plugin says no, panics or does not
+    /// come to an end ([`ConfigureError`](crate::ConfigureError)), or the new generation does
+    /// not come up; then the plugin goes on with the configuration that it has.
     pub fn configure(&self, id: &str, config: Value) -> Result<Outcome, LoadPluginError> {
         let id = Named::read(id)?;
         let inner = self.inner();

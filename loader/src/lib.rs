@@ -50,13 +50,16 @@ mod plugin;
 mod probation;
 mod probe;
 mod protect;
+mod reconfigure;
 mod recorder;
 mod records;
 pub mod registry;
 mod reload;
 mod report;
 mod resolve;
+mod results;
 mod seat;
+mod secrets;
 mod service;
 mod slot;
 mod snapshot;
@@ -76,7 +79,7 @@ pub use close::PinnedLibrary;
 pub use configure::{ConfigError, check_config, config_for};
 pub use discover::{Candidate, DiscoverError, Discovered, discover, discover_file};
 pub use error::{Error, Explain, Failure, printable};
-pub use events::{Cause, Event, Events, Happening, Reloaded, Times};
+pub use events::{Cause, Event, Events, Happening, Reconfigured, Reloaded, Times};
 pub use handover::HandoverError;
 pub use host::{Host, LoadPluginError, StartError};
 pub use image::{Found, inspect, manifest_in};
@@ -85,6 +88,7 @@ pub use offers::Difference;
 pub use persist::{PersistError, SaveError};
 pub use plugin::{Lease, LongLease, PluginHandle};
 pub use probe::{Probe, ProbeError};
+pub use reconfigure::ConfigureError;
 pub use records::Holder;
 pub use reload::{LookedAt, Outcome, ReloadError, RollbackError};
 pub use report::{
@@ -92,6 +96,7 @@ pub use report::{
     StartReport, full_message,
 };
 pub use resolve::{Plan, ResolveError, Resolved, resolve};
+pub use results::ResultsStatus;
 pub use seat::{InvalidName, Several};
 pub use service::{
     ContractStatus, Entered, Held, ProviderStatus, Service, ServiceError, Services, contracts_of,

@@ -238,14 +238,19 @@ impl Slot {
     }
 
     /// Lets a generation serve from now on, and calls that wait go on with it.
-    /// Gives the one that served before: it may still be in use.
+    /// Gives the one that served before: it may still be in use. One that comes back begins
+    /// without the results that it had, and none are kept of the one that goes.
     pub(crate) fn open(&self, active: Arc<Active>) -> Option<Arc<Active>> {
+        active.forget_results();
         let mut gate = self.gate.lock();
         self.place.store(Arc::as_ptr(&active).cast_mut(), Ordering::SeqCst);
         gate.door = Door::Open;
         gate.sleeper = None;
         let before = gate.serving.replace(active);
         self.wake(gate);
+        if let Some(before) = &before {
+            before.forget_results();
+        }
         before
     }
 
@@ -281,6 +286,9 @@ impl Slot {
         gate.sleeper = None;
         let before = gate.serving.take();
         self.wake(gate);
+        if let Some(before) = &before {
+            before.forget_results();
+        }
         before
     }
 
@@ -453,6 +461,11 @@ impl<'a> Lease<'a> {
     /// Says that it is for telling the plugin of services.
     pub(crate) fn note_told(&self) {
         self.entry.note(&records::TOLD);
+    }
+
+    /// Says that it is for giving the plugin a configuration.
+    pub(crate) fn note_configured(&self) {
+        self.entry.note(&records::CONFIGURED);
     }
 
     /// Takes a note back.

@@ -4,7 +4,7 @@ use plugbay_loader::{Explain, Host, LoadPluginError, LookedAt, Outcome};
 use serde_json::{Value, json};
 
 use super::messages::{Reloads, state_word};
-use crate::event_line::{Told, reloaded};
+use crate::event_line::{Told, configured, reloaded};
 use crate::exit::{Exit, Failure};
 use crate::terminal::Tone;
 
@@ -77,6 +77,9 @@ fn told_of(
         }
         Ok(Outcome::Reloaded(told)) => {
             Ok(said(reloaded(&told), None, outcome_json("reloaded", &*told)))
+        }
+        Ok(Outcome::Configured(told)) => {
+            Ok(said(configured(&told), None, outcome_json("configured", &*told)))
         }
         Ok(other) => Ok(said(format!("{id}: {other:?}"), None, json!({ "plugin": id }))),
         Err(error) => Err(Box::new(refused(host, id, &error))),

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use plugbay_loader::manifest::{Facts, Manifest};
 use plugbay_loader::{
-    ContractStatus, Explain, GenerationStatus, PinnedLibrary, PluginStatus, Refusal, Role,
-    printable,
+    ContractStatus, Explain, GenerationStatus, PinnedLibrary, PluginStatus, Refusal, ResultsStatus,
+    Role, printable,
 };
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +132,9 @@ pub struct PluginLine {
     /// Those that serve, may come back, or are still in use.
     #[serde(default)]
     pub generations: Vec<GenerationLine>,
+    /// What is kept of the results of its commands; none where nothing is.
+    #[serde(default)]
+    pub results: Option<ResultsStatus>,
     pub pinned: Vec<PinnedLine>,
     pub path: String,
     pub hash: String,
@@ -194,6 +197,9 @@ pub struct Inspection {
     pub calls: u64,
     #[serde(default)]
     pub generations: Vec<GenerationLine>,
+    /// What is kept of the results of its commands; none where nothing is.
+    #[serde(default)]
+    pub results: Option<ResultsStatus>,
     pub pinned: Vec<PinnedLine>,
     /// Why it does not run, or would not.
     pub refused: Option<RefusedLine>,
@@ -232,6 +238,7 @@ impl From<&PluginStatus> for PluginLine {
             generation: Some(status.generation),
             calls: status.calls,
             generations: status.generations.iter().map(GenerationLine::from).collect(),
+            results: status.results,
             pinned: pinned(status),
             path: printable(&status.path),
             hash: status.hash.clone(),
@@ -253,6 +260,7 @@ impl PluginLine {
             generation: None,
             calls: 0,
             generations: Vec::new(),
+            results: None,
             pinned: Vec::new(),
             path: of.path,
             hash: of.hash.unwrap_or_default(),
@@ -290,6 +298,7 @@ impl From<&PluginStatus> for Inspection {
             generation: Some(status.generation),
             calls: status.calls,
             generations: status.generations.iter().map(GenerationLine::from).collect(),
+            results: status.results,
             pinned: pinned(status),
             refused: None,
             facts: status.facts.clone(),

@@ -13,7 +13,6 @@ use serde_json::Value;
 
 use super::deciding::NotTaken;
 use crate::activate::Active;
-use crate::configure::Configured;
 use crate::report::{Loadable, PluginState, Refusal};
 use crate::seat::Seat;
 
@@ -44,8 +43,6 @@ pub(super) struct Known {
     pub(super) config: BTreeMap<String, Value>,
     /// The same, before the last change of it, and under which key.
     pub(super) config_before: BTreeMap<Seat, (String, Option<Value>)>,
-    /// What those that serve were given, or did at last.
-    pub(super) configured: BTreeMap<Seat, Configured>,
     /// Plugins that are loaded on demand, and were called or asked for.
     pub(super) awake: BTreeSet<Seat>,
     /// What the last decision advises.

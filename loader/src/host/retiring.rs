@@ -513,6 +513,9 @@ impl Inner {
             generation: record.generation,
             calls,
             generations,
+            results: self
+                .serving(&record.about.seat)
+                .and_then(|active| Some(active.results.as_ref()?.status())),
             pinned: self.pinned.of(&record.about.manifest.id),
             hash: record.about.hash.to_hex().to_string(),
             facts: record.about.facts.clone(),

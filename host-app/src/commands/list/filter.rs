@@ -78,6 +78,7 @@ fn line(record: PluginRecord) -> PluginLine {
         generation: None,
         calls: 0,
         generations: Vec::new(),
+        results: None,
         pinned: Vec::new(),
         path: printable(&path),
         hash: record.hash.to_string(),
