@@ -2,6 +2,7 @@
 
 mod attempts;
 mod bring_up;
+mod by_hand;
 mod configuring;
 mod deciding;
 mod demand;
@@ -299,7 +300,22 @@ impl Host {
         let inner = self.inner();
         let _changing = inner.change();
         inner.running()?;
-        inner.configure(&id, config)
+        inner.configure(&id, Some(config))
+    }
+
+    /// Takes back what a plugin was configured with, by the builder or by
+    /// [`configure`](Self::configure) under the same name: it goes on with its defaults, or
+    /// with what is said of it by another name (`sql`, where this was of `sql@^1`).
+    ///
+    /// # Errors
+    ///
+    /// As `configure`.
+    pub fn unconfigure(&self, id: &str) -> Result<Outcome, LoadPluginError> {
+        let id = Named::read(id)?;
+        let inner = self.inner();
+        let _changing = inner.change();
+        inner.running()?;
+        inner.configure(&id, None)
     }
 
     /// [`reload`](Self::reload)s every plugin that serves, one after the other,
@@ -407,7 +423,9 @@ impl Host {
         self.inner().load(&id)
     }
 
-    /// Brings up the plugin in one file, which need not be in the folders.
+    /// Brings up the plugin in one file, which need not be in the folders. It goes before the
+    /// other files of its plugin, also when it is disabled and enabled, until one of those is
+    /// asked for with [`load`](Self::load) or [`reload`](Self::reload).
     ///
     /// # Errors
     ///

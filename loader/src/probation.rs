@@ -56,6 +56,11 @@ impl Troubles {
         self.secrets.scrubbed(failure)
     }
 
+    /// The same of a text.
+    pub(crate) fn without_secrets(&self, text: &str) -> String {
+        self.secrets.scrub(text).into_owned()
+    }
+
     /// From now on too many have consequences; those since it was constructed count.
     pub(crate) fn begin_probation(&self) {
         self.on_probation.store(true, Ordering::SeqCst);

@@ -25,6 +25,11 @@ impl Resolved {
         &self.verified
     }
 
+    /// Bytes that were copied from this file.
+    pub(crate) fn known_as(self, path: &Path) -> Self {
+        Self { verified: self.verified.known_as(path) }
+    }
+
     pub(crate) fn into_verified(self) -> Verified {
         self.verified
     }

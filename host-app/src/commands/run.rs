@@ -1,4 +1,6 @@
-use plugbay_loader::{Explain, Host, full_message};
+use std::collections::BTreeSet;
+
+use plugbay_loader::{Explain, Host, LoadPluginError, full_message};
 
 use crate::args::{Common, WatchFlags};
 use crate::exit::{Exit, Failure};
@@ -14,13 +16,15 @@ pub fn run(common: &Common, flags: &WatchFlags, output: &Output) -> Result<Exit,
     let hang_ups = HangUps::listen()?;
     let settings = Settings::read(common)?;
     let watching = settings.watching(flags)?;
+    // Whose configuration the config file had.
+    let mut given: BTreeSet<String> = settings.configurations().keys().cloned().collect();
     let serving = Serving::start(settings, &watching, output, |_| true)?;
     let host = serving.host().clone();
     let common = common.clone();
     // What comes of it is told as events.
     let reload = move || {
         log::info!("SIGHUP: reading the configuration and all plugins anew");
-        configure(&host, &common);
+        configure(&host, &common, &mut given);
         if let Err(error) = host.reload_all() {
             log::debug!("nothing is reloaded: {error}");
         }
@@ -35,7 +39,7 @@ pub fn run(common: &Common, flags: &WatchFlags, output: &Output) -> Result<Exit,
 }
 
 /// Gives plugins what the config file has for them now. What is wrong changes nothing.
-fn configure(host: &Host, common: &Common) {
+fn configure(host: &Host, common: &Common, given: &mut BTreeSet<String>) {
     let settings = match Settings::read(common) {
         Ok(settings) => settings,
         Err(failure) => {
@@ -43,10 +47,18 @@ fn configure(host: &Host, common: &Common) {
             return;
         }
     };
-    for (id, config) in settings.configurations() {
-        if let Err(error) = host.configure(id.as_str(), config.clone()) {
+    let now = settings.configurations();
+    let told = |plugin: &str, outcome: Result<_, LoadPluginError>| {
+        if let Err(error) = outcome {
             let (code, help) = (error.code(), error.hint());
-            log::error!(target: id.as_str(), "{code}: {}; {help}", full_message(&error));
+            log::error!(target: plugin, "{code}: {}; {help}", full_message(&error));
         }
+    };
+    for plugin in given.iter().filter(|plugin| !now.contains_key(*plugin)) {
+        told(plugin, host.unconfigure(plugin));
     }
+    for (plugin, config) in now {
+        told(plugin, host.configure(plugin, config.clone()));
+    }
+    *given = now.keys().cloned().collect();
 }

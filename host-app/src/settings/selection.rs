@@ -41,6 +41,13 @@ impl Selection {
 
 /// Reads a lock; none where there is no such file.
 pub(super) fn read_lock(path: &Path) -> Result<Option<Lock>, Failure> {
+    // A pipe or a device would not come to an end.
+    let is_no_file = fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+    if is_no_file {
+        let message = format!("the lock {} is no file", printable(path));
+        let help = "name another with --lock";
+        return Err(Failure::new("PB1034", Exit::Failed, message, help));
+    }
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

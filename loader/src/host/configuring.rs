@@ -32,10 +32,15 @@ impl Inner {
     pub(super) fn configure(
         &self,
         named: &Named,
-        value: Value,
+        value: Option<Value>,
     ) -> Result<Outcome, LoadPluginError> {
         let key = named.selector().to_string();
-        let before = self.known.lock().config.insert(key.clone(), value);
+        let before = {
+            let mut known = self.known.lock();
+            let before = known.config.get(&key).cloned();
+            known.set_config(&key, value);
+            before
+        };
         let seats = self.serving_as(named.selector());
         if seats.is_empty() {
             let outcome = self.come_up_with_it(named);
@@ -102,6 +107,8 @@ impl Inner {
         }
         let file = self.file_of(&active);
         let resolved = self.resolve_alone(file).map_err(LoadPluginError::Refused)?;
+        // Where other bytes lie there by now, it is still the file that it is known by.
+        let resolved = resolved.known_as(&active.about.path);
         let replaced = self.replace(resolved, &active, &Cause::Request, Times::default());
         let (reloaded, _) = replaced.map_err(LoadPluginError::Refused)?;
         Ok(Outcome::Reloaded(Box::new(reloaded)))

@@ -30,6 +30,10 @@ pub(super) struct Known {
     pub(super) refused: Vec<Arc<Refusal>>,
     /// The good files in the folders.
     pub(super) files: BTreeMap<PathBuf, Offer>,
+    /// Files that somebody loaded by hand: of their seats no others run.
+    pub(super) by_hand: BTreeMap<Seat, Offer>,
+    /// Plugins that somebody loaded by name although the policy names others.
+    pub(super) also: BTreeSet<PluginId>,
     /// Files that are there and are not taken: what served before them goes on.
     pub(super) not_taken: BTreeMap<PathBuf, NotTaken>,
     /// Plugins that were tried and did not come up, and why.

@@ -13,7 +13,7 @@ use plugbay_interface::manifest::{Manifest, PluginId, Selector};
 use semver::Version;
 
 use super::settling::Change;
-use super::{Inner, LoadPluginError, Record, StartError};
+use super::{Inner, Known, LoadPluginError, Record, StartError};
 use crate::activate::Active;
 use crate::call::CallError;
 use crate::discover::{Candidate, discover};
@@ -70,6 +70,11 @@ impl Inner {
             known.files.clear();
             known.not_taken.clear();
             known.failed.clear();
+            // What serves goes on; else what lies in the folders runs.
+            let Known { by_hand, plugins, .. } = &mut *known;
+            by_hand.retain(|seat, _| {
+                plugins.get(seat).is_some_and(|it| it.state == PluginState::Active)
+            });
             known.refused = refused;
             // What was unloaded by hand is to come up again.
             known.plugins.values_mut().for_each(|record| record.ended_by_hand = false);
@@ -159,7 +164,16 @@ impl Inner {
         if serves_already && !found.iter().any(waits) {
             return Err(LoadPluginError::AlreadyActive { plugin });
         }
+        if found.iter().any(|one| self.lies_in_a_folder(one.path())) {
+            self.no_longer_by_hand(named);
+        }
         let mut known = self.known.lock();
+        // Who says so by its name means it, whatever the others are.
+        if let Some(only) = &self.options.policy.only
+            && !only.contains(&plugin)
+        {
+            known.also.insert(plugin);
+        }
         // Who asks for it does not wait for the first call.
         let seats = found.iter().map(|one| (self.seat_of(one.manifest()), one.manifest()));
         let meant = seats.filter(|(seat, manifest)| named.is(seat, &manifest.version));
@@ -174,10 +188,13 @@ impl Inner {
         let id = named.id();
         let (found, refused) = self.look_for(id);
         if found.is_empty() {
-            return Err(match refused.into_iter().next() {
-                Some(refusal) => self.told(LoadPluginError::Refused(refusal)),
-                None => self.not_found(id),
-            });
+            return match refused.into_iter().next() {
+                Some(refusal) => Err(self.told(LoadPluginError::Refused(refusal))),
+                None => {
+                    let by_hand = self.found_by_hand(named);
+                    if by_hand.is_empty() { Err(self.not_found(id)) } else { Ok(by_hand) }
+                }
+            };
         }
         let is_meant = |one: &Verified| {
             let manifest = one.manifest();
@@ -217,9 +234,9 @@ impl Inner {
         let mut change = Change::because(&Cause::Request);
         if !self.known.lock().looked {
             change.besides.only = Some([id.clone()].into());
-            if found.iter().any(|one| asks_for_others(one.manifest())) {
-                self.look_for_others(&mut found);
-            }
+        }
+        if found.iter().any(|one| asks_for_others(one.manifest())) {
+            self.look_for_others(&mut found);
         }
         let was_disabled = {
             let mut known = self.known.lock();
@@ -285,54 +302,18 @@ impl Inner {
         of_it.map(|(_, record)| record.about.path.clone()).collect()
     }
 
-    /// The other files in the folders, for a host that knows none of them.
+    /// The other files in the folders, as far as they are not known.
     fn look_for_others(&self, found: &mut Vec<Verified>) {
         let mut others = discover(&self.options.folders, self.options.verify.allow_world_writable);
         others.candidates.retain(|other| found.iter().all(|one| one.path() != other.path()));
+        let known: BTreeSet<_> = self.known.lock().files.keys().cloned().collect();
+        others.candidates.retain(|other| !known.contains(other.path()));
         let (others, _) = self.verify(others.candidates);
         self.learn_files(&others);
         found.extend(others);
     }
 
-    pub(super) fn load_file(&self, candidate: Candidate) -> Result<PluginStatus, LoadPluginError> {
-        let verified = verify(candidate, &self.workspace, &self.options.verify)
-            .map_err(|error| self.refuse(Refusal::from(error)))?;
-        let id = verified.manifest().id.clone();
-        let seat = self.seat_of(verified.manifest());
-        if self.serving(&seat).is_some() {
-            return Err(LoadPluginError::AlreadyActive { plugin: id });
-        }
-        let path = verified.path().to_owned();
-        let verified = [verified];
-        let known_before = self.known.lock().files.contains_key(&path);
-        self.learn_files(&verified);
-        let mut change = Change::because(&Cause::Request);
-        let hash = verified.iter().map(|one| one.hash().to_hex().to_string());
-        change.besides.instead = hash.map(|hash| (seat.clone(), hash)).collect();
-        {
-            let mut known = self.known.lock();
-            known.awake.insert(seat.clone());
-            if let Some(record) = known.plugins.get_mut(&seat) {
-                record.ended_by_hand = false;
-            }
-        }
-        if !self.known.lock().looked {
-            change.besides.only = Some([id.clone()].into());
-        }
-        let outcome = self.settled(&Named::of_seat(&seat), verified.into(), change);
-        let mut known = self.known.lock();
-        // It need not lie in the folders.
-        if !known_before {
-            known.files.remove(&path);
-        }
-        match (outcome, known.plugins.get(&seat)) {
-            (Ok(_), Some(record)) => Ok(self.status(record)),
-            (Err(error), _) => Err(error),
-            (Ok(_), None) => Err(self.not_found(&id)),
-        }
-    }
-
-    fn refuse(&self, refusal: Refusal) -> LoadPluginError {
+    pub(super) fn refuse(&self, refusal: Refusal) -> LoadPluginError {
         self.told(LoadPluginError::Refused(Arc::new(refusal)))
     }
 

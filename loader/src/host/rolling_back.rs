@@ -113,6 +113,7 @@ impl Inner {
         let hash = left.about.hash.to_hex().to_string();
         let error = ProbeError::StillQuarantined(Box::new(entry));
         let refusal = Arc::new(Refusal::of(&left.about, error));
+        self.remember(refusal.clone());
         let mut known = self.known.lock();
         let its = known.files.iter().filter(|(_, offer)| offer.hash == hash);
         let paths: Vec<_> = its.map(|(path, _)| path.clone()).collect();
