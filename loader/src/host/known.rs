@@ -106,3 +106,50 @@ impl Known {
         }
     }
 }
+
+impl Record {
+    pub(super) fn new(active: &Active) -> Self {
+        Self {
+            about: active.about.clone(),
+            state: PluginState::Active,
+            ended_by_hand: false,
+            generation: active.generation,
+            saved: None,
+            previous: None,
+            leaving: Vec::new(),
+        }
+    }
+
+    /// One that is loaded when it is called.
+    pub(super) fn on_demand(about: Arc<Loadable>) -> Self {
+        Self {
+            about,
+            state: PluginState::OnDemand,
+            ended_by_hand: false,
+            generation: 0,
+            saved: None,
+            previous: None,
+            leaving: Vec::new(),
+        }
+    }
+
+    /// Another generation serves from now on.
+    pub(super) fn serves(&mut self, active: &Active) {
+        self.about = active.about.clone();
+        self.state = PluginState::Active;
+        self.generation = active.generation;
+        self.saved = None;
+    }
+
+    /// The generations that shall end.
+    pub(super) fn in_use(&self) -> Vec<Arc<Active>> {
+        self.leaving.iter().map(|one| one.active.clone()).collect()
+    }
+
+    /// How many generations could still serve or are in use.
+    pub(super) fn alive(&self) -> usize {
+        let serving = usize::from(self.state == PluginState::Active);
+        let previous = usize::from(self.previous.is_some());
+        serving + previous + self.leaving.len()
+    }
+}
