@@ -26,10 +26,12 @@ pub enum CallError {
         known: Vec<PluginId>,
     },
     /// There is one, but it does not serve.
-    #[error("the plugin `{plugin}` is {state}, so it takes no calls")]
+    #[error("the plugin `{name}` is {state}, so it takes no calls")]
     NotActive {
         /// The plugin.
         plugin: PluginId,
+        /// What it is called: its id, or `sql@1`.
+        name: String,
         /// What it is instead.
         state: PluginState,
     },
@@ -150,14 +152,14 @@ impl Explain for CallError {
                 let ids: Vec<_> = known.iter().map(PluginId::as_str).collect();
                 format!("there are: {}", ids.join(", "))
             }
-            Self::NotActive { plugin, state } => match state {
+            Self::NotActive { plugin, name, state } => match state {
                 PluginState::Disabled => format!("let it serve again: host-app enable {plugin}"),
                 PluginState::OnDemand => format!(
                     "it cannot be loaded while the host waits for the caller to activate, save or \
                      end: let that plugin depend on it ([dependencies] {plugin} = \"*\" in its \
                      plugin.toml), so that it is loaded before"
                 ),
-                _ => format!("let it serve again: host-app load {plugin}"),
+                _ => format!("let it serve again: host-app load {name}"),
             },
             Self::NoVersion { wanted, .. } => {
                 format!(
@@ -242,7 +244,11 @@ fn run(
     let plugin = || active.about.manifest.id.clone();
     let command_name = || command.to_owned();
     let Some(instance) = lease.instance() else {
-        return Err(CallError::NotActive { plugin: plugin(), state: PluginState::Unloaded });
+        return Err(CallError::NotActive {
+            plugin: plugin(),
+            name: active.about.seat.to_string(),
+            state: PluginState::Unloaded,
+        });
     };
     let outcome = match command.split_once(':') {
         None => instance.call(RStr::from_str(command), RStr::from_str(arguments)),

@@ -81,7 +81,9 @@ impl Explain for ConfigError {
 }
 
 /// What a plugin is given in this version, of configurations by plugin: what is said of
-/// some versions, `sql@^1`, goes before what is said of all, `sql`.
+/// one version, `sql@=1.2.3`, goes before what is said of a line, `sql@^1`, that before other
+/// ranges (of several the first in the order of their text), and that before what is said
+/// of all, `sql`.
 pub fn config_for<'a>(
     configs: &'a BTreeMap<String, Value>,
     manifest: &Manifest,
@@ -92,7 +94,12 @@ pub fn config_for<'a>(
         let selector = key.parse::<Selector>();
         selector.is_ok_and(|it| it.has(&manifest.id, &manifest.version))
     };
-    let of_versions = its.into_iter().find(|(key, _)| is_meant(key));
+    let rank = |key: &str| match key.as_bytes().get(id.len() + 1) {
+        Some(b'=') => 0,
+        Some(b'^') => 1,
+        _ => 2,
+    };
+    let of_versions = its.filter(|(key, _)| is_meant(key)).min_by_key(|(key, _)| rank(key));
     of_versions.map(|(_, value)| value).or_else(|| configs.get(id))
 }
 

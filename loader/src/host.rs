@@ -471,7 +471,10 @@ impl Inner {
     /// A plugin that has served: of several versions, the newest one that serves.
     pub(crate) fn slot_of(&self, named: &Named) -> Option<(Seat, Arc<Slot>)> {
         let table = self.table.load();
-        let found = table.entry(named.text()).or_else(|| table.find(named.selector()));
+        let found = table.entry(named.text());
+        let found = found.or_else(|| table.find(named.selector()).into_iter().next());
+        // In the one seat of a plugin another version may come that is asked for.
+        let found = found.or_else(|| table.entry(named.id().as_str()));
         found.map(|(seat, slot)| (seat.clone(), slot.clone()))
     }
 

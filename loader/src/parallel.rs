@@ -5,6 +5,8 @@ use std::thread;
 
 use parking_lot::Mutex;
 
+use crate::on_thread::Changing;
+
 /// Applies `work` to every item and returns the results in the items' order.
 /// Blocks until all are done; the threads end with it.
 pub(crate) fn map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
@@ -20,6 +22,8 @@ pub(crate) fn map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync)
     let next = AtomicUsize::new(0);
     let cells: Vec<_> = items.into_iter().map(|item| Mutex::new((Some(item), None::<R>))).collect();
     let take_turns = || {
+        // Who called this waits for all of it.
+        let _changing = Changing::begins();
         while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
             let item = cell.lock().0.take();
             let result = item.map(&work);

@@ -55,6 +55,19 @@ impl Seat {
     }
 }
 
+impl Seat {
+    /// What a configuration of this seat alone is kept under: an id, or an id with versions.
+    pub(crate) fn key(&self) -> String {
+        match &self.line {
+            Line::Whole => self.id.to_string(),
+            Line::Of(version) if version.parse::<Version>().is_ok() => {
+                format!("{}@={version}", self.id)
+            }
+            Line::Of(line) => format!("{}@^{line}", self.id),
+        }
+    }
+}
+
 impl Borrow<str> for Seat {
     fn borrow(&self) -> &str {
         &self.name
@@ -140,15 +153,15 @@ impl Table {
         whole.into_iter().chain(lines.filter_map(|seat| self.slots.get_key_value(seat.as_str())))
     }
 
-    /// Of the versions that serve and are asked for, the newest; where none serves, a seat in
-    /// which one did.
-    pub(crate) fn find(&self, wanted: &Selector) -> Option<(&Seat, &Arc<Slot>)> {
-        self.seats(&wanted.id)
-            .map(|(seat, slot)| {
-                (slot.version().filter(|it| wanted.has(&wanted.id, it)), seat, slot)
-            })
-            .max_by(|(one, ..), (two, ..)| one.cmp(two))
-            .map(|(_, seat, slot)| (seat, slot))
+    /// The seats of the versions that serve and are asked for, the newest first.
+    pub(crate) fn find(&self, wanted: &Selector) -> Vec<(&Seat, &Arc<Slot>)> {
+        let mut found: Vec<_> = self
+            .seats(&wanted.id)
+            .filter_map(|(seat, slot)| Some((slot.version()?, seat, slot)))
+            .filter(|(version, ..)| wanted.has(&wanted.id, version))
+            .collect();
+        found.sort_by(|(one, ..), (two, ..)| two.cmp(one));
+        found.into_iter().map(|(_, seat, slot)| (seat, slot)).collect()
     }
 
     /// The versions of a plugin that serve, the newest last.
@@ -185,6 +198,14 @@ impl Named {
 
     pub(crate) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// What a configuration is kept under that is given to what is meant.
+    pub(crate) fn key(&self, seats: &[Seat]) -> String {
+        match seats {
+            [seat] if seat.as_str() == self.text => seat.key(),
+            _ => self.selector.to_string(),
+        }
     }
 
     /// The versions that are meant, where a seat may have others.

@@ -4,7 +4,7 @@ use std::fs;
 
 use plugbay_loader::interface::serde_json::json;
 use plugbay_loader::{Explain, Host, PluginState};
-use plugbay_tests::{Folder, piece};
+use plugbay_tests::{Folder, broken_piece, piece};
 
 fn active(host: &Host) -> Vec<String> {
     let plugins = host.plugins();
@@ -87,4 +87,15 @@ fn one_that_is_named_is_loaded_though_the_host_was_built_with_others() {
     host.load("b").unwrap();
     host.reload_all().unwrap();
     assert_eq!(active(&host), ["a 1.0.0", "b 1.0.0"]);
+}
+
+#[test]
+fn a_file_from_outside_that_fails_takes_nothing_away() {
+    let folder = Folder::new();
+    folder.write("a.so", piece("a", "1.0.0", "activation = \"on-demand\"\n"));
+    let (host, _) = folder.start();
+    let outside = folder.beside("mine.so");
+    fs::write(&outside, broken_piece("a", "3.0.0", "")).unwrap();
+    assert_eq!(host.load_file(&outside).unwrap_err().code(), "PB0601");
+    assert_eq!(host.call("a", "count", json!({})).unwrap(), 1);
 }

@@ -213,3 +213,49 @@ fn a_future_waits_for_it() {
     let a = host.plugin("a").unwrap();
     assert_eq!(block_on(a.hold_async()).unwrap().generation(), 1);
 }
+
+#[test]
+fn a_callback_that_panics_keeps_no_call_waiting() {
+    let folder = Folder::new();
+    folder.write("a.so", piece("a", "1.0.0", ON_DEMAND));
+    let panics = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let callback = {
+        let panics = panics.clone();
+        move |_| assert!(!panics.load(std::sync::atomic::Ordering::SeqCst), "a callback")
+    };
+    let host = folder.host().on_progress(callback).build().unwrap();
+    host.start().unwrap();
+    panics.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert!(count(&host, "a").is_err());
+    assert!(count(&host, "a").is_err());
+    panics.store(false, std::sync::atomic::Ordering::SeqCst);
+    host.start().unwrap();
+    assert_eq!(count(&host, "a").unwrap(), 1);
+}
+
+#[test]
+fn a_callback_of_a_start_that_calls_it_is_turned_away() {
+    let folder = Folder::new();
+    folder.write("a.so", piece("a", "1.0.0", ON_DEMAND));
+    for name in ["b", "c", "d"] {
+        folder.write(&format!("{name}.so"), piece(name, "1.0.0", ""));
+    }
+    let own: std::sync::Arc<std::sync::OnceLock<plugbay_loader::PluginHandle>> =
+        std::sync::Arc::default();
+    let callback = {
+        let own = own.clone();
+        move |_| {
+            if let Some(a) = own.get() {
+                assert_eq!(a.call("count", json!({})).unwrap_err().code(), "PB0702");
+            }
+        }
+    };
+    let host = folder.host().on_progress(callback).build().unwrap();
+    host.start().unwrap();
+    assert!(own.set(host.plugin("a").unwrap()).is_ok());
+    for name in ["b", "c", "d"] {
+        host.unload(name).unwrap();
+    }
+    host.start().unwrap();
+    assert_eq!(states(&host)[0], "a on demand");
+}

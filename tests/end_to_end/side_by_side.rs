@@ -3,13 +3,14 @@
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use plugbay_loader::interface::serde_json::{Value, json};
 use plugbay_loader::{
     CallError, Explain, Happening, Host, Outcome, PluginState, Policy, RollbackError, SaveError,
     UnloadError, Versions, WatchOptions,
 };
-use plugbay_tests::{Folder, broken_piece, next, piece};
+use plugbay_tests::{Folder, broken_piece, next, piece, until};
 
 fn host(folder: &Folder) -> Host {
     let watched = folder.host().watch(WatchOptions::default());
@@ -245,4 +246,158 @@ fn every_version_runs_where_the_policy_says_so() {
     assert_eq!(count(&host, "sql@1.0.0"), 1);
     assert_eq!(count(&host, "sql@^1.0.0"), 1);
     assert_eq!(count(&host, "sql@1.2.0"), 2);
+}
+
+#[test]
+fn a_line_that_is_in_use_leaves_the_others_alone() {
+    let folder = two();
+    let needs = |range: &str| format!("[dependencies]\nsql = \"{range}\"\n");
+    folder.write("a.so", piece("a", "1.0.0", &needs("^1")));
+    let host = folder
+        .host()
+        .policy(|policy| {
+            policy.versions_of.insert("sql".parse().unwrap(), Versions::Compatible);
+        })
+        .drain_limit(Duration::from_millis(50))
+        .build()
+        .unwrap();
+    host.start().unwrap();
+    let all = ["a 1.0.0", "sql@1 1.4.0", "sql@2 2.0.0"];
+    let held = host.plugin("sql@1").unwrap();
+    let held = held.hold().unwrap();
+    assert_eq!(host.unload("sql@1").unwrap_err().code(), "PB0802");
+    assert_eq!(active(&host), all);
+    drop(held);
+    // One that needs it.
+    let a = host.plugin("a").unwrap();
+    let held = a.hold().unwrap();
+    assert_eq!(host.unload("sql@1").unwrap_err().code(), "PB0802");
+    assert_eq!(active(&host), all);
+    drop(held);
+    host.unload("sql@1").unwrap();
+    assert_eq!(active(&host), ["sql@2 2.0.0"]);
+}
+
+#[test]
+fn a_line_that_needs_another_one_comes_back_with_it() {
+    let folder = Folder::new();
+    let needs = |what: &str| format!("[dependencies]\n{what}\n");
+    folder.write("one.so", piece("sql", "1.4.0", ""));
+    folder.write("two.so", piece("sql", "2.0.0", &needs("mid = \"1\"")));
+    folder.write("mid.so", piece("mid", "1.0.0", &needs("sql = \"^1\"")));
+    let host = host(&folder);
+    let all = ["mid 1.0.0", "sql@1 1.4.0", "sql@2 2.0.0"];
+    assert_eq!(active(&host), all);
+    host.unload("sql@1").unwrap();
+    assert!(active(&host).is_empty());
+    host.load("sql@1").unwrap();
+    assert_eq!(active(&host), all);
+}
+
+#[test]
+fn one_line_written_over_another_takes_nothing_away() {
+    let folder = Folder::new();
+    folder.write("one.so", piece("sql", "1.4.0", ""));
+    let host = host(&folder);
+    count(&host, "sql");
+    // Broken: what serves goes on.
+    folder.put_whole("one.so", &broken_piece("sql", "2.0.0", ""));
+    host.reload_all().unwrap();
+    assert_eq!(active(&host), ["sql@1 1.4.0"]);
+    assert_eq!(count(&host, "sql"), 2);
+    // Good, and needed in the version that it takes the place of.
+    let user = piece("user", "1.0.0", "[dependencies]\nsql = \"^1\"\n");
+    folder.put_whole("user.so", &user);
+    host.reload_all().unwrap();
+    folder.put_whole("one.so", &piece("sql", "2.0.1", ""));
+    host.reload_all().unwrap();
+    assert_eq!(active(&host), ["sql@1 1.4.0", "user 1.0.0"]);
+    // Nobody needs it any more.
+    fs::remove_file(folder.plugins().join("user.so")).unwrap();
+    host.reload_all().unwrap();
+    until(|| active(&host) == ["sql@2 2.0.1"]);
+    assert_eq!(count(&host, "sql"), 1);
+}
+
+#[test]
+fn while_the_newest_comes_and_goes_the_others_take_the_calls() {
+    let folder = two();
+    let host = host(&folder);
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    count(&host, "sql");
+                    count(&host, "sql@>=1");
+                }
+            });
+        }
+        for _ in 0..10 {
+            host.unload("sql@2").unwrap();
+            host.load("sql@2").unwrap();
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn there_is_no_handle_of_versions_that_are_not_there() {
+    let folder = two();
+    let host = host(&folder);
+    assert!(host.plugin("sql@^3").is_none());
+    let events = host.events();
+    folder.put_whole("three.so", &piece("sql", "3.0.0", ""));
+    next(&events, |happening| matches!(happening, Happening::Loaded { .. }));
+    let three = host.plugin("sql@^3").unwrap();
+    assert_eq!(three.call("count", json!({})).unwrap(), 1);
+    host.unload("sql@3").unwrap();
+    let error = three.call("count", json!({})).unwrap_err();
+    assert_eq!(error.to_string(), "the plugin `sql@3` is unloaded, so it takes no calls");
+    assert_eq!(error.hint(), "let it serve again: host-app load sql@3");
+    assert_eq!(active(&host), ["sql@1 1.4.0", "sql@2 2.0.0"]);
+}
+
+#[test]
+fn going_back_in_one_line_leaves_the_others_configuration() {
+    let folder = Folder::new();
+    folder.write("one.so", piece("sql", "1.4.0", ""));
+    folder.write("two.so", piece("sql", "2.0.0", ""));
+    let host = host(&folder);
+    host.configure("sql", json!({ "of": 5 })).unwrap();
+    host.rollback("sql@1").unwrap();
+    let of = |plugin: &str| host.call(plugin, "config", json!({})).unwrap()["of"].clone();
+    assert_eq!((of("sql@1"), of("sql@2")), (Value::Null, json!(5)));
+    folder.put_whole("two.so", &piece("sql", "2.1.0", ""));
+    host.reload("sql@2").unwrap();
+    assert_eq!((of("sql@1"), of("sql@2")), (Value::Null, json!(5)));
+}
+
+#[test]
+fn a_configuration_that_a_line_on_demand_would_refuse_is_not_taken() {
+    let folder = Folder::new();
+    folder.write("one.so", piece("sql", "1.4.0", ""));
+    let schema = "activation = \"on-demand\"\n[config.schema]\nproperties.size.maximum = 10\n";
+    folder.write("two.so", piece("sql", "2.0.0", schema));
+    let host = host(&folder);
+    assert_eq!(host.configure("sql", json!({ "size": 50 })).unwrap_err().code(), "PB1501");
+    host.configure("sql@^1", json!({ "size": 50 })).unwrap();
+    assert_eq!(count(&host, "sql@2"), 1);
+    // Which of both is to be said, also before it is loaded.
+    host.unload("sql@2").unwrap();
+    host.start().unwrap();
+    assert_eq!(host.unload("sql").unwrap_err().code(), "PB0909");
+}
+
+#[test]
+fn a_line_begins_with_the_state_from_before_there_were_lines() {
+    let folder = Folder::new();
+    let keeps = "[state]\nversion = 1\npersist = true\n";
+    folder.write("one.so", piece("sql", "1.4.0", keeps));
+    let (before, _) = folder.start();
+    before.call("sql", "count", json!({})).unwrap();
+    before.stop();
+    drop(before);
+    let host = host(&folder);
+    assert_eq!(count(&host, "sql@1"), 2);
 }

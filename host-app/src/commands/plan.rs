@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use plugbay_loader::manifest::Selector;
+
 use crate::args::Common;
 use crate::control::{PlanView, RefusedLine, Request, RunLine, reach};
 use crate::exit::{Exit, Failure};
@@ -23,9 +25,12 @@ pub fn run(common: &Common, shape: &Shape, alone: bool, output: &Output) -> Resu
         if !about(&plan, id) {
             return Err(unknown_in_plan(id, &plan));
         }
-        plan.run.retain(|line| line.id == *id || !output.json);
-        plan.not_run.retain(|line| line.id.as_ref() == Some(id));
-        plan.outside.retain(|line| line.id == *id);
+        plan.run.retain(|line| is_meant(id, &line.id, &line.version) || !output.json);
+        plan.not_run.retain(|line| match (&line.id, &line.version) {
+            (Some(of), Some(version)) => is_meant(id, of, version),
+            _ => false,
+        });
+        plan.outside.retain(|line| is_meant(id, &line.id, &line.version));
     }
     if output.json {
         output.json(&plan)?;
@@ -63,9 +68,14 @@ pub fn view(
 }
 
 fn about(plan: &PlanView, id: &str) -> bool {
-    let runs = plan.run.iter().any(|line| line.id == id);
-    runs || plan.not_run.iter().any(|line| line.id.as_deref() == Some(id))
-        || plan.outside.iter().any(|line| line.id == id)
+    let runs = plan.run.iter().any(|line| is_meant(id, &line.id, &line.version));
+    let is_out = |line: &RefusedLine| match (&line.id, &line.version) {
+        (Some(of), Some(version)) => is_meant(id, of, version),
+        _ => false,
+    };
+    let mut outside = plan.outside.iter();
+    runs || plan.not_run.iter().any(is_out)
+        || outside.any(|line| is_meant(id, &line.id, &line.version))
 }
 
 fn levels(plan: &PlanView, output: &Output) -> String {
@@ -172,10 +182,19 @@ fn not_run(line: &RefusedLine, output: &Output) -> String {
     )
 }
 
+/// Whether a plugin in this version is meant by `sql`, or by `sql@^1`.
+fn is_meant(asked: &str, id: &str, version: &str) -> bool {
+    let versions = (asked.parse::<Selector>().ok(), version.parse());
+    match (versions, id.parse()) {
+        ((Some(selector), Ok(version)), Ok(id)) => selector.has(&id, &version),
+        _ => asked == id,
+    }
+}
+
 /// What is decided about one plugin, and who counts on it.
 fn why(plan: &PlanView, id: &str, output: &Output) -> String {
     let mut text = String::new();
-    for line in plan.run.iter().filter(|line| line.id == id) {
+    for line in plan.run.iter().filter(|line| is_meant(id, &line.id, &line.version)) {
         let name = line.name();
         let _ = writeln!(
             text,

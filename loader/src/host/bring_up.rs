@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use plugbay_interface::manifest::Manifest;
+use plugbay_resolve::Line;
 
 use super::{Inner, Record};
 use crate::activate::{self, Active, InTime, Taker};
@@ -110,7 +111,13 @@ impl Inner {
         let id = &about.seat;
         let saved = self.known.lock().plugins.get(id).and_then(|record| record.saved.clone());
         let saved = match saved {
-            None if about.manifest.state_persist => self.persisted.read(id)?,
+            None if about.manifest.state_persist => match self.persisted.read(id)? {
+                // A line begins with what the plugin kept before it had lines.
+                None if *id.line() != Line::Whole => {
+                    self.persisted.read(&Seat::new(id.id(), Line::Whole))?
+                }
+                kept => kept,
+            },
             saved => saved,
         };
         Ok(StateSource::Kept(Mutex::new(saved)))

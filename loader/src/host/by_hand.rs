@@ -46,9 +46,13 @@ impl Inner {
             }
             Err(error) => {
                 match before {
-                    Some(before) => known.by_hand.insert(seat, before),
+                    Some(before) => known.by_hand.insert(seat.clone(), before),
                     None => known.by_hand.remove(&seat),
                 };
+                // What was there before is not to blame for this file.
+                known.failed.remove(&seat);
+                drop(known);
+                self.settle(Vec::new(), Change::because(&Cause::Request));
                 Err(error)
             }
         }

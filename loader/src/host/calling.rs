@@ -10,7 +10,6 @@ use crate::call::{self, CallError};
 use crate::plugin::PluginHandle;
 use crate::seat::{Named, Table};
 use crate::service::{ContractStatus, Service, ServiceError, Services, contracts_of};
-use crate::slot;
 
 impl Host {
     /// Calls a command of a plugin on this thread, and waits for its result.
@@ -66,17 +65,16 @@ impl Host {
     ) -> Result<Value, CallError> {
         let inner = self.inner();
         let named = Named::read(plugin).ok().filter(|_| !inner.stopped.load(Ordering::Relaxed));
-        let found = named.as_ref().and_then(|named| table.find(named.selector()));
-        let lease = found.and_then(|(_, slot)| slot.enter());
-        // It may have been replaced since.
-        let is_meant = |lease: &slot::Lease<'_>| {
+        let Some(named) = named else { return Err(inner.why_not(plugin)) };
+        // One may go just now, or be replaced; then another one may do.
+        for (_, slot) in table.find(named.selector()) {
+            let Some(lease) = slot.enter() else { continue };
             let version = &lease.active().about.manifest.version;
-            named.as_ref().is_some_and(|it| it.selector().has(it.id(), version))
-        };
-        match lease.filter(is_meant) {
-            Some(lease) => call::call(&lease, command, arguments),
-            None => Err(inner.why_not(plugin)),
+            if named.selector().has(named.id(), version) {
+                return call::call(&lease, command, arguments);
+            }
         }
+        Err(inner.why_not(plugin))
     }
 
     /// A way to one plugin that has served, without looking it up at each call.

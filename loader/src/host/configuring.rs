@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use plugbay_interface::Taken;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::settling::Change;
 use super::{Inner, LoadPluginError};
@@ -34,14 +34,22 @@ impl Inner {
         named: &Named,
         value: Option<Value>,
     ) -> Result<Outcome, LoadPluginError> {
-        let key = named.selector().to_string();
+        let seats = self.serving_named(named);
+        let asleep = self.asleep_as(named);
+        let key = named.key(if seats.is_empty() { &asleep } else { &seats });
         let before = {
             let mut known = self.known.lock();
             let before = known.config.get(&key).cloned();
             known.set_config(&key, value);
             before
         };
-        let seats = self.serving_as(named.selector());
+        // Those that are not loaded yet are to come up with it, too.
+        for seat in &asleep {
+            if let Err(error) = self.would_come_up_with_it(seat) {
+                self.known.lock().set_config(&key, before);
+                return Err(error);
+            }
+        }
         if seats.is_empty() {
             let outcome = self.come_up_with_it(named);
             if outcome.is_err() {
@@ -80,15 +88,21 @@ impl Inner {
     pub(super) fn configured_as_before(&self, seat: &Seat) -> Option<Left> {
         let mut known = self.known.lock();
         let (key, before) = known.config_before.remove(seat)?;
-        let config = known.config.get(&key).cloned();
-        known.set_config(&key, before.clone());
+        // Others may go on with what is under that key.
+        let own = seat.key();
+        let config = known.config.get(&own).cloned();
+        let given = match own == key {
+            true => before.clone(),
+            false => before.clone().or_else(|| Some(Value::Object(Map::new()))),
+        };
+        known.set_config(&own, given);
         Some(Left { key, config, before })
     }
 
     /// It did not come back.
     pub(super) fn configured_again(&self, seat: &Seat, Left { key, config, before }: Left) {
         let mut known = self.known.lock();
-        known.set_config(&key, config);
+        known.set_config(&seat.key(), config);
         known.config_before.insert(seat.clone(), (key, before));
     }
 
@@ -154,6 +168,13 @@ impl Inner {
     pub(super) fn has_what_holds(&self, active: &Active) -> bool {
         let known = self.known.lock();
         active.config.now().is_of(config_for(&known.config, &active.about.manifest))
+    }
+
+    fn would_come_up_with_it(&self, seat: &Seat) -> Result<(), LoadPluginError> {
+        let about = self.known.lock().plugins.get(seat).map(|record| record.about.clone());
+        let Some(about) = about else { return Ok(()) };
+        let refused = |error| LoadPluginError::Refused(Arc::new(Refusal::of(&about, error)));
+        self.configured(&about.manifest).map(drop).map_err(refused)
     }
 
     /// One that does not serve may have waited for that.

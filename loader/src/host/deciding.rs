@@ -1,7 +1,7 @@
 //! What shall run, of all that a host knows now.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plugbay_interface::manifest::{Manifest, PluginId, Selector};
@@ -24,6 +24,8 @@ struct Overwritten {
     serves: Offer,
     /// What lies in the folders.
     files: Vec<Offer>,
+    /// Whether that is of another line, so that this one ends.
+    moves: bool,
 }
 
 /// Files that could run, and those that serve already and would be replaced.
@@ -153,19 +155,27 @@ impl Inner {
                 policy.held.insert(other.hash.clone(), held);
             }
         }
-        let stays = besides.stays.iter().filter_map(|seat| known.plugins.get(seat));
-        for about in stays.map(|record| &record.about) {
-            let exactly = Comparator {
-                op: Op::Exact,
-                major: about.manifest.version.major,
-                minor: Some(about.manifest.version.minor),
-                patch: Some(about.manifest.version.patch),
-                pre: about.manifest.version.pre.clone(),
+        for seat in &besides.stays {
+            let Some(record) = known.plugins.get(seat) else { continue };
+            let (id, hash) = (seat.id(), record.about.hash.to_hex());
+            // It goes before others, whatever was said of its versions.
+            let was_said = policy.enabled.iter().any(|selector| selector.id == *id);
+            let version = match was_said {
+                true => exactly(&record.about.manifest.version),
+                false => VersionReq::STAR,
             };
-            let version = VersionReq { comparators: vec![exactly] };
-            policy.enabled.push(Selector { id: about.manifest.id.clone(), version });
-            policy.disabled.remove(&about.manifest.id);
-            policy.held.remove(about.hash.to_hex().as_str());
+            policy.enabled.push(Selector { id: id.clone(), version });
+            policy.disabled.remove(id);
+            policy.held.remove(hash.as_str());
+            let is_other =
+                |it: &&Offer| it.hash != hash.as_str() && self.seat_of(&it.manifest) == *seat;
+            for other in offers.iter().filter(is_other) {
+                let held = Held {
+                    reason: "the version that serves is still in use".into(),
+                    help: "wait until its calls have ended".into(),
+                };
+                policy.held.insert(other.hash.clone(), held);
+            }
         }
         policy
     }
@@ -202,12 +212,33 @@ impl Inner {
             if is_broken || of_it.is_empty() && !is_gone {
                 let rank = of_it.iter().map(|it| it.rank).min().unwrap_or_default();
                 offers.push(Offer { rank, ..serves });
+            } else if let Some(other) = self.other_line_at(&serves.path, seat, &files) {
+                // Written over by a version of another line.
+                overwritten.push(Overwritten {
+                    seat: seat.clone(),
+                    serves,
+                    files: vec![other.clone()],
+                    moves: true,
+                });
             } else if !of_it.is_empty() {
                 let files = of_it.iter().map(|it| (*it).clone()).collect();
-                overwritten.push(Overwritten { seat: seat.clone(), serves, files });
+                overwritten.push(Overwritten { seat: seat.clone(), serves, files, moves: false });
             }
         }
         Offered { offers, overwritten }
+    }
+
+    /// What lies where a plugin came from, where that is another line of it by now, and
+    /// no file of its own line is left.
+    fn other_line_at<'a>(
+        &self,
+        path: &Path,
+        seat: &Seat,
+        files: &[&'a Offer],
+    ) -> Option<&'a Offer> {
+        let mut own = files.iter().filter(|it| self.seat_of(&it.manifest) == *seat);
+        let at = files.iter().find(|it| it.path == path && it.manifest.id == *seat.id())?;
+        (own.next().is_none() && self.seat_of(&at.manifest) != *seat).then_some(*at)
     }
 
     /// Overwritten files that shall not be taken, and why.
@@ -254,7 +285,8 @@ impl Inner {
         for chosen in &before.decision().run {
             let lost = &before.offers()[chosen.offer];
             let seat = self.seat_of(&lost.manifest);
-            if !serving.contains(&seat) || runs(&seat) {
+            let moves = overwritten.iter().any(|one| one.moves && one.seat == seat);
+            if !serving.contains(&seat) || runs(&seat) || moves {
                 continue;
             }
             let reason = plan.held_back().into_iter().find(|it| it.path() == lost.path);
@@ -354,6 +386,18 @@ impl Inner {
         }
         needed
     }
+}
+
+/// This version and no other.
+fn exactly(version: &Version) -> VersionReq {
+    let comparator = Comparator {
+        op: Op::Exact,
+        major: version.major,
+        minor: Some(version.minor),
+        patch: Some(version.patch),
+        pre: version.pre.clone(),
+    };
+    VersionReq { comparators: vec![comparator] }
 }
 
 /// What serves, as a file that could run.

@@ -118,15 +118,24 @@ impl Inner {
         if seats.is_empty() {
             return;
         }
+        // Also where a callback of the program panics: calls wait for an answer.
+        let _answer = defer(|| {
+            for seat in &seats {
+                if self.serving(seat).is_none() {
+                    self.sleeps_no_more(seat, PluginState::Unloaded);
+                }
+            }
+        });
         if self.running().is_ok() {
             self.known.lock().awake.extend(seats.iter().cloned());
             self.settle(Vec::new(), Change::because(&Cause::Demand));
         }
-        for seat in &seats {
-            if self.serving(seat).is_none() {
-                self.sleeps_no_more(seat, PluginState::Unloaded);
-            }
-        }
+    }
+
+    /// Whether a plugin is ready, and not loaded yet.
+    pub(super) fn is_asleep(&self, seat: &Seat) -> bool {
+        let known = self.known.lock();
+        known.plugins.get(seat).is_some_and(|it| it.state == PluginState::OnDemand)
     }
 
     /// Those of a plugin that are meant and are not loaded yet.
@@ -168,4 +177,15 @@ impl Inner {
             slot.close();
         }
     }
+}
+
+/// Does it at the end of the scope, however that is left.
+fn defer(work: impl FnMut()) -> impl Drop {
+    struct AtTheEnd<F: FnMut()>(F);
+    impl<F: FnMut()> Drop for AtTheEnd<F> {
+        fn drop(&mut self) {
+            (self.0)();
+        }
+    }
+    AtTheEnd(work)
 }

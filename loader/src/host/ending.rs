@@ -21,11 +21,15 @@ impl Inner {
             }
             return self.end_all_of(named.id());
         }
-        let Some(seat) = self.one_serving(&named)? else {
-            return self.let_sleep(&named).ok_or_else(not_active);
-        };
+        let Some(seat) = self.one_there(&named)? else { return Err(not_active()) };
+        if self.is_asleep(&seat) {
+            return Ok(self.let_sleep(&seat));
+        }
         self.wanted_to_end(&seat, state, true);
-        let change = Change { ends: Some((seat.id(), state)), ..Change::because(&Cause::Request) };
+        let change = Change {
+            ends: Some((std::slice::from_ref(&seat), state)),
+            ..Change::because(&Cause::Request)
+        };
         let mut settled = self.settle(Vec::new(), change);
         match settled.ended.remove(&seat) {
             Some(Ok(unloaded)) => Ok(unloaded),
@@ -45,18 +49,18 @@ impl Inner {
     }
 
     /// Holds one back that is not loaded yet.
-    fn let_sleep(&self, named: &Named) -> Option<Unloaded> {
-        let seat = self.asleep_as(named).pop()?;
-        self.wanted_to_end(&seat, PluginState::Unloaded, true);
+    fn let_sleep(&self, seat: &Seat) -> Unloaded {
+        self.wanted_to_end(seat, PluginState::Unloaded, true);
         self.settle(Vec::new(), Change::because(&Cause::Request));
         let known = self.known.lock();
-        Some(Unloaded {
+        let record = known.plugins.get(seat);
+        Unloaded {
             id: seat.id().clone(),
-            generation: known.plugins.get(&seat).map_or(0, |record| record.generation),
+            generation: record.map_or(0, |record| record.generation),
             pinned: None,
-            state_kept: known.plugins.get(&seat).is_some_and(|record| record.saved.is_some()),
+            state_kept: record.is_some_and(|record| record.saved.is_some()),
             failures: Vec::new(),
-        })
+        }
     }
 
     /// Ends all versions of a plugin, and holds it back.
@@ -75,7 +79,7 @@ impl Inner {
         for seat in &seats {
             self.wanted_to_end(seat, state, true);
         }
-        let change = Change { ends: Some((id, state)), ..Change::because(&Cause::Request) };
+        let change = Change { ends: Some((&seats, state)), ..Change::because(&Cause::Request) };
         let mut settled = self.settle(Vec::new(), change);
         let mut all: Option<Unloaded> = None;
         let mut error = None;

@@ -90,7 +90,10 @@ impl Explain for LoadPluginError {
         match self {
             Self::Name(_) => "see the ids: host-app list".into(),
             Self::NoVersion { wanted, .. } => {
-                format!("enable every version with: host-app enable {}", wanted.id)
+                format!(
+                    "see what there is, and why it does not run: host-app plan --why {}",
+                    wanted.id
+                )
             }
             Self::NotKept { source, .. } => source.hint(),
             Self::NotFound { .. } => {

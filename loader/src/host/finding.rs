@@ -32,13 +32,24 @@ impl Inner {
         let seats = table.seats(named.id()).filter_map(|(seat, slot)| {
             Some((seat.clone(), slot.serving()?.about.manifest.version.clone()))
         });
-        let mut seats = named.of(seats.collect());
-        if seats.len() < 2 {
-            return Ok(seats.pop());
-        }
-        seats.sort();
-        let names = seats.iter().map(Seat::to_string).collect();
-        Err(Several { plugin: named.id().clone(), names })
+        one_of(named, named.of(seats.collect()))
+    }
+
+    /// The same, of those that are loaded on demand, too.
+    pub(super) fn one_there(&self, named: &Named) -> Result<Option<Seat>, Several> {
+        let table = self.table.load();
+        let seats = table.seats(named.id());
+        let seats = seats.filter_map(|(seat, slot)| Some((seat.clone(), slot.version()?)));
+        one_of(named, named.of(seats.collect()))
+    }
+
+    /// The seats in which a version serves that is meant.
+    pub(super) fn serving_named(&self, named: &Named) -> Vec<Seat> {
+        let table = self.table.load();
+        let seats = table.seats(named.id()).filter_map(|(seat, slot)| {
+            Some((seat.clone(), slot.serving()?.about.manifest.version.clone()))
+        });
+        named.of(seats.collect())
     }
 
     /// Why a call found nobody.
@@ -49,40 +60,37 @@ impl Inner {
         let Ok(named) = Named::read(id) else { return self.unknown(id) };
         // Of versions side by side, others may serve.
         let serving = self.table.load().versions(named.id());
-        let id = named.id().as_str();
         let known = self.known.lock();
-        let seats = known.plugins.iter();
-        let seats: Vec<_> =
-            seats.filter(|(seat, it)| named.is(seat, &it.about.manifest.version)).collect();
-        if let Some((_, record)) = seats.last() {
+        let seats = known.plugins.iter().filter(|(seat, _)| seat.id() == named.id());
+        let seats = seats.map(|(seat, it)| (seat.clone(), it.about.manifest.version.clone()));
+        if let Some(seat) = named.of(seats.collect()).last()
+            && let Some(record) = known.plugins.get(seat)
+        {
             let state = match record.state {
                 // The table and this record change one after the other.
                 PluginState::Active => PluginState::Retiring,
                 state => state,
             };
-            return CallError::NotActive { plugin: named.id().clone(), state };
+            let (plugin, name) = (named.id().clone(), seat.to_string());
+            return CallError::NotActive { plugin, name, state };
+        }
+        if known.disabled.contains(named.id()) {
+            let (plugin, name) = (named.id().clone(), named.id().to_string());
+            return CallError::NotActive { plugin, name, state: PluginState::Disabled };
+        }
+        let refused = known.refused.iter().find(|refusal| {
+            let mut plugin = refusal.plugin.iter();
+            plugin.any(|(id, version)| named.is(&self.seat(id, version), version))
+        });
+        if let Some(refusal) = refused {
+            let (plugin, refusal) = (named.id().clone(), refusal.clone());
+            return CallError::Refused { plugin, refusal };
         }
         if !serving.is_empty() {
-            let wanted = named.selector().clone();
-            return CallError::NoVersion { wanted, serving };
+            return CallError::NoVersion { wanted: named.selector().clone(), serving };
         }
-        if let Some(plugin) = known.disabled.get(named.id()) {
-            return CallError::NotActive { plugin: plugin.clone(), state: PluginState::Disabled };
-        }
-        let refused = known.refused.iter().find_map(|refusal| {
-            let (plugin, _) =
-                refusal.plugin.as_ref().filter(|(plugin, _)| plugin.as_str() == id)?;
-            Some((plugin, refusal))
-        });
-        match refused {
-            Some((plugin, refusal)) => {
-                CallError::Refused { plugin: plugin.clone(), refusal: refusal.clone() }
-            }
-            None => {
-                drop(known);
-                self.unknown(id)
-            }
-        }
+        drop(known);
+        self.unknown(id)
     }
 
     fn unknown(&self, id: &str) -> CallError {
@@ -90,4 +98,14 @@ impl Inner {
         let known: BTreeSet<_> = known.plugins.keys().map(|seat| seat.id().clone()).collect();
         CallError::UnknownPlugin { plugin: id.to_owned(), known: known.into_iter().collect() }
     }
+}
+
+/// None, or one; of several it is to be said which.
+fn one_of(named: &Named, mut seats: Vec<Seat>) -> Result<Option<Seat>, Several> {
+    if seats.len() < 2 {
+        return Ok(seats.pop());
+    }
+    seats.sort();
+    let names = seats.iter().map(Seat::to_string).collect();
+    Err(Several { plugin: named.id().clone(), names })
 }

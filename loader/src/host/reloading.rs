@@ -103,7 +103,17 @@ impl Inner {
             .max_by_key(|refusal| refusal.plugin.as_ref().map(|(_, version)| version.clone()));
         Err(match newest {
             Some(refusal) => LoadPluginError::Refused(refusal.clone()),
-            None => self.not_found(named.id()),
+            None => {
+                let files = known.files.values().map(|offer| &*offer.manifest);
+                let its = files.filter(|manifest| manifest.id == *named.id());
+                let mut found: Vec<_> = its.map(|manifest| manifest.version.clone()).collect();
+                found.sort();
+                drop(known);
+                match found.is_empty() {
+                    true => self.not_found(named.id()),
+                    false => LoadPluginError::NoVersion { wanted: named.selector().clone(), found },
+                }
+            }
         })
     }
 

@@ -2,11 +2,10 @@
 //! then the rest comes up, level by level. What fails changes what can be decided, and it
 //! is decided anew.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use plugbay_interface::manifest::PluginId;
 use plugbay_resolve::{Offer, Reason};
 
 use super::deciding::{Besides, NotTaken};
@@ -33,7 +32,7 @@ pub(super) struct Change<'a> {
     /// What the new files have taken until now.
     pub(super) times: Times,
     /// The plugin that somebody ends, and how it is to be called then.
-    pub(super) ends: Option<(&'a PluginId, PluginState)>,
+    pub(super) ends: Option<(&'a [Seat], PluginState)>,
     pub(super) besides: Besides,
 }
 
@@ -75,7 +74,9 @@ impl Inner {
             // Who hears of what comes and goes may ask at once why the others do not run.
             let held_back = self.remember_plan(&plan);
             let done = self.end_what_is_out(&plan, &mut change, &mut settled)
-                && self.bring_in(&plan, &mut fresh, &change, &mut settled);
+                && self.bring_in(&plan, &mut fresh, &change, &mut settled)
+                // What waited for those.
+                && self.end_what_is_out(&plan, &mut change, &mut settled);
             if done {
                 self.tell_held_back(held_back, &before, change.cause, &mut settled);
                 break;
@@ -97,8 +98,11 @@ impl Inner {
     fn end_what_is_out(&self, plan: &Plan, change: &mut Change<'_>, settled: &mut Settled) -> bool {
         let is_out_at_all = |seat: &Seat| plan.chosen(seat).is_none();
         self.end_those_asleep(is_out_at_all);
-        let is_out =
-            |seat: &Seat| plan.chosen(seat).is_none() && !change.besides.stays.contains(seat);
+        let waiting = self.waiting_for_another_line(plan);
+        let is_out = |seat: &Seat| {
+            let stays = change.besides.stays.contains(seat) || waiting.contains(seat);
+            plan.chosen(seat).is_none() && !stays
+        };
         let serving = self.all_serving();
         if !serving.keys().any(is_out) {
             return true;
@@ -106,7 +110,7 @@ impl Inner {
         let out: Vec<Seat> =
             self.in_order_of_ending().into_iter().flatten().filter(|id| is_out(id)).collect();
         for id in out {
-            let by_hand = change.ends.filter(|(ends, _)| *ends == id.id());
+            let by_hand = change.ends.filter(|(ends, _)| ends.contains(&id));
             let (state, cause) = match by_hand {
                 Some((_, state)) => (state, Cause::Request),
                 None => (PluginState::Unloaded, self.why_out(plan, &id, change.cause)),
@@ -134,6 +138,24 @@ impl Inner {
             settled.ended.insert(id, ended);
         }
         true
+    }
+
+    /// Seats that end, as a version of another line was written over their file, once that
+    /// serves.
+    fn waiting_for_another_line(&self, plan: &Plan) -> BTreeSet<Seat> {
+        let mut waiting = BTreeSet::new();
+        for (seat, active) in self.all_serving() {
+            let successor = plan.versions(seat.id()).find(|it| it.path == active.about.path);
+            let Some(successor) = successor else { continue };
+            let theirs = self.seat_of(&successor.manifest);
+            let serves = self.serving(&theirs);
+            let is_there =
+                serves.is_some_and(|it| it.about.hash.to_hex().as_str() == successor.hash);
+            if theirs != seat && !is_there && !self.is_asleep(&theirs) {
+                waiting.insert(seat);
+            }
+        }
+        waiting
     }
 
     /// It stays for now, and so does what it needs.
@@ -233,13 +255,16 @@ impl Inner {
         known.by_hand.retain(|_, it| it.path != offer.path);
         drop(known);
         if let Some(refusal) = error {
+            let Offer { path, manifest, .. } = offer;
+            let plugin = Some((manifest.id.clone(), manifest.version.clone()));
+            let refusal = Arc::new(Refusal::new(path, plugin, refusal.error));
             self.tell_refusal(&refusal, &Cause::File);
             self.remember(refusal);
         }
         None
     }
 
-    fn verify_again(&self, offer: &Offer) -> Result<Verified, Option<Arc<Refusal>>> {
+    fn verify_again(&self, offer: &Offer) -> Result<Verified, Option<Box<Refusal>>> {
         let open = self.options.verify.allow_world_writable;
         let found = discover_one(&offer.path, &self.options.folders, open);
         let candidate = match found {
@@ -251,7 +276,7 @@ impl Inner {
             // That it is gone, or written, is told by itself, where somebody watches.
             let is_watched = self.options.watch.is_some();
             let quiet = error.code() == "PB0201" || (error.is_unfinished() && is_watched);
-            (!quiet).then(|| Arc::new(Refusal::from(error)))
+            (!quiet).then(|| Box::new(Refusal::from(error)))
         })
     }
 

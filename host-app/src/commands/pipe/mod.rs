@@ -4,7 +4,7 @@ mod print;
 mod rows;
 mod stage;
 
-use plugbay_loader::PluginId;
+use plugbay_loader::manifest::Selector;
 
 use crate::args::{Common, Pipe};
 use crate::exit::{Exit, Failure};
@@ -24,10 +24,10 @@ pub fn run(common: &Common, pipe: &Pipe, output: &Output) -> Result<Exit, Failur
         };
     let mut host = settings.host_of_one_command();
     for stage in &pipe.stages {
-        if stage.plugin.parse::<PluginId>().is_err() {
+        let Ok(Selector { id, .. }) = stage.plugin.parse() else {
             return Err(nowhere(&stage.plugin));
-        }
-        host = host.only(&stage.plugin);
+        };
+        host = host.only(id.as_str());
     }
     let bar = Bar::new();
     let host = host.on_progress(bar.reporter()).build()?;
