@@ -203,7 +203,7 @@ pub enum Command {
     /// Show what a plugin says of itself; nothing is loaded for it
     ///
     /// With --json: {"path","size","hash","state","generation","calls",
-    /// "generations","pinned","refused","facts","manifest"}; what is not known is null.
+    /// "generations","pinned","refused","beside","facts","manifest"}; what is not known is null.
     Inspect {
         /// A library file (anything with a `/`, or that exists), or a plugin's id
         #[arg(value_name = "FILE|ID", value_hint = ValueHint::FilePath)]
@@ -367,7 +367,7 @@ pub enum Command {
     },
     /// Say whether libraries would run, without loading them
     ///
-    /// Exits with 3 when one is refused. With --json: {"plugins","refused"}, as
+    /// Exits with 3 when one is refused. With --json: {"plugins","refused","notices"}, as
     /// `list --json` prints them.
     Check {
         /// Library files, each judged by itself, and plugins folders, judged

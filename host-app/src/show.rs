@@ -132,6 +132,7 @@ pub fn inspection(seen: &Inspection, verbose: bool, output: &Output) -> String {
         }
     };
     fact("file", &seen.path);
+    fact("beside it", seen.beside.as_deref().unwrap_or_default());
     fact("size", &seen.size.map(|size| format!("{size} bytes")).unwrap_or_default());
     fact("hash", seen.hash.as_deref().unwrap_or_default());
     fact("state", seen.state.as_deref().unwrap_or_default());

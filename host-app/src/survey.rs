@@ -8,10 +8,10 @@ use plugbay_loader::config::schema::SecretSource;
 use plugbay_loader::manifest::{Embedded, Manifest};
 use plugbay_loader::registry::apply;
 use plugbay_loader::{
-    BuildError, CallError, Candidate, DiscoverError, Explain, Plan, PluginId, Policy, ProbeError,
-    Reason, Refusal, ResolveError, Verdict, Verdicts, Verified, VerifyOptions, Workspace,
-    check_config, config_for, default_cache_dir, discover, discover_file, manifest_in, printable,
-    resolve, verify,
+    BesideError, BuildError, CallError, Candidate, DiscoverError, Explain, Plan, PluginId, Policy,
+    ProbeError, Reason, Refusal, ResolveError, Verdict, Verdicts, Verified, VerifyOptions,
+    Workspace, check_config, config_for, default_cache_dir, discover, discover_file, full_message,
+    manifest_beside, manifest_in, printable, resolve, strays, verify,
 };
 
 use serde_json::Value;
@@ -36,6 +36,8 @@ pub struct Survey {
     pub inspections: Vec<Inspection>,
     /// All that would be refused, by path.
     pub refused: Vec<Refusal>,
+    /// What should be known besides.
+    pub notices: Vec<String>,
     /// Which of them run, and in which order.
     pub plan: Plan,
 }
@@ -64,7 +66,13 @@ impl Surveyor {
         report: impl Fn(usize, usize),
     ) -> Result<Survey, Failure> {
         let found = discover(folders, self.options.allow_world_writable);
-        self.judge(found.candidates, found.problems, true, report)
+        let strays = folders.iter().flat_map(|folder| strays(folder));
+        let told = |stray: BesideError| {
+            format!("{}: {}; help: {}", stray.code(), full_message(&stray), stray.hint())
+        };
+        let notices = strays.map(told).collect();
+        let survey = self.judge(found.candidates, found.problems, true, report)?;
+        Ok(Survey { notices, ..survey })
     }
 
     /// Whether a host on nothing but this file would run it.
@@ -90,6 +98,7 @@ impl Surveyor {
                 generations: Vec::new(),
                 pinned: Vec::new(),
                 refused: refused.as_ref().map(RefusedLine::from),
+                beside: manifest_beside(path, &manifest.id).map(|path| printable(&path)),
                 facts,
                 manifest,
             });
@@ -240,7 +249,7 @@ impl Survey {
             plugins: would_run.map(line).collect(),
             refused: self.refused.iter().map(|it| self.refused_line(it)).collect(),
             pinned: Vec::new(),
-            notices: Vec::new(),
+            notices: self.notices.clone(),
         }
     }
 }
@@ -305,6 +314,8 @@ fn inspection(verified: &Verified) -> Inspection {
         generations: Vec::new(),
         pinned: Vec::new(),
         refused: None,
+        beside: manifest_beside(verified.path(), &verified.manifest().id)
+            .map(|path| printable(&path)),
         facts: verified.facts().clone(),
         manifest: verified.manifest().clone(),
     }

@@ -25,6 +25,7 @@
 
 mod activate;
 mod backtrace;
+mod beside;
 mod builder;
 mod call;
 mod close;
@@ -69,6 +70,7 @@ mod watch;
 pub mod worker;
 
 pub use activate::ActivateError;
+pub use beside::{BesideError, manifest_beside, strays};
 pub use builder::{BuildError, HostBuilder, default_cache_dir, default_data_dir};
 pub use call::CallError;
 pub use close::PinnedLibrary;

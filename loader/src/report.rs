@@ -165,6 +165,15 @@ pub enum Notice {
     },
     /// Something about a plugin that runs.
     Advice(Advice),
+    /// A manifest in the folders is of no library in them.
+    Beside {
+        /// The stable code.
+        code: String,
+        /// Which, and what there is not.
+        problem: String,
+        /// What to do.
+        help: String,
+    },
     /// The registry fails: what it keeps is not known here, or not kept from now on.
     Registry {
         /// The stable code.
@@ -186,6 +195,9 @@ impl fmt::Display for Notice {
                 printable(worker)
             ),
             Self::Advice(advice) => advice.fmt(f),
+            Self::Beside { code, problem, help } => {
+                write!(f, "{code}: {problem}; help: {help}")
+            }
             Self::Registry { code, problem, help } => write!(
                 f,
                 "{code}: {problem}; the plugins run, and what they are is not kept; help: {help}"

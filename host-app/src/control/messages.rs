@@ -6,7 +6,7 @@ use std::path::Path;
 use plugbay_loader::manifest::{Facts, Manifest};
 use plugbay_loader::{
     ContractStatus, Explain, GenerationStatus, PinnedLibrary, PluginStatus, Refusal, Role,
-    printable,
+    manifest_beside, printable,
 };
 use serde::{Deserialize, Serialize};
 
@@ -194,6 +194,9 @@ pub struct Inspection {
     pub pinned: Vec<PinnedLine>,
     /// Why it does not run, or would not.
     pub refused: Option<RefusedLine>,
+    /// The manifest beside the library that was compared with the one in it.
+    #[serde(default)]
+    pub beside: Option<String>,
     pub facts: Facts,
     pub manifest: Manifest,
 }
@@ -287,6 +290,7 @@ impl From<&PluginStatus> for Inspection {
             generations: status.generations.iter().map(GenerationLine::from).collect(),
             pinned: pinned(status),
             refused: None,
+            beside: manifest_beside(&status.path, &status.manifest.id).map(|path| printable(&path)),
             facts: status.facts.clone(),
             manifest: status.manifest.clone(),
         }

@@ -15,8 +15,10 @@ use semver::Version;
 use super::settling::Change;
 use super::{Inner, LoadPluginError, Record, StartError};
 use crate::activate::Active;
+use crate::beside::strays;
 use crate::call::CallError;
 use crate::discover::{Candidate, discover};
+use crate::error::Explain;
 use crate::events::Cause;
 use crate::footprint::{InHost, in_host};
 use crate::keeper::Wish;
@@ -26,6 +28,7 @@ use crate::recorder::Recorder;
 use crate::records;
 use crate::report::{
     Loadable, Notice, Phase, PluginState, PluginStatus, Progress, Refusal, StartReport,
+    full_message,
 };
 use crate::seat::{Named, Seat, Several};
 use crate::unload::{UnloadError, Unloaded};
@@ -90,6 +93,12 @@ impl Inner {
             report.notices.push(Notice::Unprobed { worker: self.options.worker.clone() });
         }
         report.notices.extend(self.recorder.as_ref().and_then(Recorder::notice));
+        let strays = self.options.folders.iter().flat_map(|folder| strays(folder));
+        report.notices.extend(strays.map(|stray| Notice::Beside {
+            code: stray.code().to_owned(),
+            problem: full_message(&stray),
+            help: stray.hint(),
+        }));
         report.notices.extend(known.advice.iter().cloned().map(Notice::Advice));
         report
     }
@@ -106,11 +115,7 @@ impl Inner {
         for outcome in outcomes {
             match outcome {
                 Ok(good) => verified.push(good),
-                Err(error) => refused.push(Arc::new(Refusal {
-                    path: error.path().to_owned(),
-                    plugin: None,
-                    error: error.into(),
-                })),
+                Err(error) => refused.push(Arc::new(Refusal::from(error))),
             }
         }
         (verified, refused)
@@ -256,7 +261,7 @@ impl Inner {
         // The file that it came from counts, too: it may be broken by now.
         let last = self.paths_of(id);
         candidates.retain(|candidate| {
-            says_to_be(candidate, id) || last.iter().any(|path| path == candidate.path())
+            says_to_be(candidate.path(), id) || last.iter().any(|path| path == candidate.path())
         });
         let paths: Vec<_> = candidates.iter().map(|one| one.path().to_owned()).collect();
         let (found, refused) = self.verify(candidates);
