@@ -157,6 +157,8 @@ pub fn inspection(seen: &Inspection, verbose: bool, output: &Output) -> String {
     fact("kinds", &manifest.kinds.join(", "));
     fact("capabilities", &manifest.capabilities.join(", "));
     fact("permissions", &manifest.permissions.join(", "));
+    let registers: Vec<_> = manifest.host_config.keys().map(|it| format!("[{it}]")).collect();
+    fact("host config", &registers.join(", "));
     fact("needs host", &manifest.host.to_string());
     fact("authors", &manifest.authors.join(", "));
     fact("license", &manifest.license);

@@ -8,10 +8,10 @@ use plugbay_loader::config::schema::SecretSource;
 use plugbay_loader::manifest::{Embedded, Manifest};
 use plugbay_loader::registry::apply;
 use plugbay_loader::{
-    BesideError, BuildError, CallError, Candidate, DiscoverError, Explain, Plan, PluginId, Policy,
-    ProbeError, Reason, Refusal, ResolveError, Verdict, Verdicts, Verified, VerifyOptions,
-    Workspace, check_config, config_for, default_cache_dir, discover, discover_file, full_message,
-    manifest_beside, manifest_in, printable, resolve, strays, verify,
+    BesideError, BuildError, CallError, Candidate, DiscoverError, Explain, Extensions, Plan,
+    PluginId, Policy, ProbeError, Reason, Refusal, ResolveError, Verdict, Verdicts, Verified,
+    VerifyOptions, Workspace, check_config, config_for, default_cache_dir, discover, discover_file,
+    full_message, manifest_beside, manifest_in, printable, resolve, strays, verify,
 };
 
 use serde_json::Value;
@@ -25,6 +25,7 @@ pub struct Surveyor {
     options: VerifyOptions,
     policy: Policy,
     configurations: BTreeMap<String, Value>,
+    extensions: Extensions,
     secrets: SecretSource,
     name: String,
 }
@@ -36,6 +37,8 @@ pub struct Survey {
     pub inspections: Vec<Inspection>,
     /// All that would be refused, by path.
     pub refused: Vec<Refusal>,
+    /// What those say of themselves that could not be taken as they are.
+    refused_manifests: Vec<Manifest>,
     /// What should be known besides.
     pub notices: Vec<String>,
     /// Which of them run, and in which order.
@@ -54,6 +57,7 @@ impl Surveyor {
             options,
             policy,
             configurations: settings.configurations().clone(),
+            extensions: settings.extensions(),
             secrets: settings.secrets(),
             name: settings.name.clone(),
         }
@@ -147,6 +151,10 @@ impl Surveyor {
                     verified.push(good);
                 }
                 Err(error) => {
+                    if !self.extensions.is_empty() {
+                        let embedded = self.read_anyway(error.path());
+                        survey.refused_manifests.extend(embedded.map(|it| it.manifest));
+                    }
                     survey.refused.push(Refusal::from(error));
                 }
             }
@@ -188,7 +196,8 @@ impl Surveyor {
             for offer in plan.run() {
                 let given = config_for(&self.configurations, &offer.manifest);
                 let others = verified.iter().map(Verified::manifest);
-                let checked = check_config(&offer.manifest, given, others, &self.secrets);
+                let checked =
+                    check_config(&offer.manifest, given, others, &self.extensions, &self.secrets);
                 // What is in the environment of this process need not be in the host's.
                 let Err(error) = checked else { continue };
                 let is_elsewhere = error.unsettled().is_some_and(|unsettled| {
@@ -213,6 +222,16 @@ impl Surveyor {
 }
 
 impl Survey {
+    /// Whether what the config file has for plugins is what one of them takes. Those count
+    /// that are refused, too: their tables are known.
+    pub fn check_tables(&self, settings: &Settings) -> Result<(), Failure> {
+        if settings.tables().is_empty() {
+            return Ok(());
+        }
+        let good = self.inspections.iter().map(|seen| &seen.manifest);
+        settings.check_tables(&good.chain(&self.refused_manifests).collect::<Vec<_>>())
+    }
+
     fn refuse(&mut self, refusal: Refusal) {
         let path = printable(&refusal.path);
         if let Some(inspection) = self.inspections.iter_mut().find(|seen| seen.path == path) {

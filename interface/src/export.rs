@@ -16,6 +16,7 @@ use crate::abi::{
 };
 use crate::commands::read;
 use crate::error::code;
+use crate::given::Given;
 use crate::guard::{guard, install_panic_hook};
 use crate::kept::kept;
 use crate::{Commands, Context, Error, Plugin, ServiceChange, Services, hooks, logging};
@@ -113,12 +114,12 @@ struct Live<P> {
 
 impl<P: Exported> Live<P> {
     fn construct(host: &Arc<HostBox>) -> Result<InstanceBox, Error> {
-        let configuration = host.configuration();
+        let Given { configuration, host_config } = Given::read(host.configuration().into())?;
         let config = read(&configuration).map_err(|error| {
             error.context("the configuration does not fit").of_kind(FaultKind::CONFIG, code::CONFIG)
         })?;
         let raw: Value = serde_json::from_str(&configuration)?;
-        let context = Context::new(P::ID, host.clone(), raw);
+        let context = Context::new(P::ID, host.clone(), raw, host_config);
         // Last, as calls may wait from here on.
         let state = match host.hand_over() {
             RResult::ROk(RSome(saved)) => Some(read_state::<P>(&saved)?),

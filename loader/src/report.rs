@@ -174,6 +174,16 @@ pub enum Notice {
         /// What to do.
         help: String,
     },
+    /// A table of the host's own configuration that no plugin in the folders registers:
+    /// nobody gets it.
+    Extension {
+        /// The stable code.
+        code: String,
+        /// Which problem.
+        problem: String,
+        /// The table.
+        name: String,
+    },
     /// The registry fails: what it keeps is not known here, or not kept from now on.
     Registry {
         /// The stable code.
@@ -198,6 +208,11 @@ impl fmt::Display for Notice {
             Self::Beside { code, problem, help } => {
                 write!(f, "{code}: {problem}; help: {help}")
             }
+            Self::Extension { code, problem, .. } => write!(
+                f,
+                "{code}: {problem}; help: correct its name, take it out, or add the plugin that \
+                 registers it"
+            ),
             Self::Registry { code, problem, help } => write!(
                 f,
                 "{code}: {problem}; the plugins run, and what they are is not kept; help: {help}"

@@ -32,6 +32,9 @@ pub fn run(common: &Common, paths: &[PathBuf], output: &Output) -> Result<Exit, 
         survey.extend(surveyor.file(file)?);
     }
     drop(bar);
+    if paths.is_empty() {
+        survey.check_tables(&settings)?;
+    }
 
     let exits: Vec<_> = survey.refused.iter().map(|refusal| Exit::of(&refusal.error)).collect();
     let exit = match exits.iter().max() {

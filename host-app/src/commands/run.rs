@@ -5,6 +5,7 @@ use crate::exit::{Exit, Failure};
 use crate::serving::Serving;
 use crate::settings::Settings;
 use crate::signals::{End, HangUps};
+use crate::survey::Surveyor;
 use crate::terminal::Output;
 
 /// Serves until it is told to end.
@@ -36,7 +37,7 @@ pub fn run(common: &Common, flags: &WatchFlags, output: &Output) -> Result<Exit,
 
 /// Gives plugins what the config file has for them now. What is wrong changes nothing.
 fn configure(host: &Host, common: &Common) {
-    let settings = match Settings::read(common) {
+    let settings = match read(common) {
         Ok(settings) => settings,
         Err(failure) => {
             log::error!("the configuration stays as it is: {}: {}", failure.code, failure.message);
@@ -45,8 +46,31 @@ fn configure(host: &Host, common: &Common) {
     };
     for (id, config) in settings.configurations() {
         if let Err(error) = host.configure(id.as_str(), config.clone()) {
-            let (code, help) = (error.code(), error.hint());
-            log::error!(target: id.as_str(), "{code}: {}; {help}", full_message(&error));
+            tell(id, &error);
         }
     }
+    let tables = settings.tables();
+    let gone = host.extensions().into_keys().filter(|name| !tables.contains_key(name));
+    let gone = gone.map(|name| (name, None));
+    let given = tables.iter().map(|(name, table)| (name.clone(), Some(table.clone())));
+    for (name, table) in gone.chain(given).collect::<Vec<_>>() {
+        if let Err(error) = host.configure_extension(&name, table) {
+            tell(&name, &error);
+        }
+    }
+}
+
+/// The config file, with tables for plugins that fit what is in the folders now.
+fn read(common: &Common) -> Result<Settings, Failure> {
+    let settings = Settings::read(common)?;
+    if !settings.tables().is_empty() {
+        let survey = Surveyor::new(&settings).folders(&settings.folders, |_, _| {})?;
+        survey.check_tables(&settings)?;
+    }
+    Ok(settings)
+}
+
+fn tell(whose: &str, error: &(impl Explain + 'static)) {
+    let (code, help) = (error.code(), error.hint());
+    log::error!(target: whose, "{code}: {}; {help}", full_message(error));
 }

@@ -43,3 +43,4 @@ pub mod schema;
 pub mod shown;
 
 pub use key_path::{KeyPath, Step};
+pub use nearest::nearest;

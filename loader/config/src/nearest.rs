@@ -2,7 +2,7 @@
 
 /// The one of `known` that is nearest to `word`, if any is near: about one slip of
 /// the hand in three letters. Of two that are as near, the first.
-pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // What is compared is of foreign lengths, and the time is their product.
     if word.len() > 100 {
         return None;

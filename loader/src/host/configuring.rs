@@ -5,19 +5,20 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::known::Place;
 use super::settling::Change;
 use super::{Inner, LoadPluginError};
 use crate::activate::Active;
 use crate::configure::ConfigError;
 use crate::events::{Cause, Times};
 use crate::reload::Outcome;
-use crate::report::Refusal;
+use crate::report::{PluginState, Refusal};
 use crate::seat::{Named, Seat};
 use crate::verify::verify;
 
 /// A configuration that was left for the one before.
 pub(super) struct Left {
-    key: String,
+    place: Place,
     config: Option<Value>,
     before: Option<Value>,
 }
@@ -31,27 +32,70 @@ impl Inner {
         named: &Named,
         value: Value,
     ) -> Result<Outcome, LoadPluginError> {
-        let key = named.selector().to_string();
-        let before = self.known.lock().config.insert(key.clone(), value);
+        let place = Place::Plugin(named.selector().to_string());
+        let before = self.known.lock().set_config(&place, Some(value));
         let seats = self.serving_as(named.selector());
         if seats.is_empty() {
             let outcome = self.come_up_with_it(named);
             if outcome.is_err() {
-                self.known.lock().set_config(&key, before);
+                self.known.lock().set_config(&place, before);
             }
             return outcome;
         }
+        self.all_go_on_with_it(&seats, &place, before)
+    }
+
+    /// The same with a table of the host's configuration, for the plugin that registers it.
+    pub(super) fn configure_extension(
+        &self,
+        name: &str,
+        value: Option<Value>,
+    ) -> Result<Outcome, LoadPluginError> {
+        let place = Place::Extension(name.to_owned());
+        let before = self.known.lock().set_config(&place, value);
+        let serving = {
+            let known = self.known.lock();
+            let its = known.plugins.iter().filter(|(_, record)| {
+                record.state == PluginState::Active
+                    && record.about.manifest.host_config.contains_key(name)
+            });
+            its.map(|(seat, _)| seat.clone()).collect::<Vec<_>>()
+        };
+        let outcome = self.all_go_on_with_it(&serving, &place, before)?;
+        // Those that do not serve may have waited for that.
+        let waited = {
+            let mut known = self.known.lock();
+            let files = known.files.values();
+            let its = files.filter(|offer| offer.manifest.host_config.contains_key(name));
+            let seats: Vec<_> = its.map(|offer| self.seat_of(&offer.manifest)).collect();
+            let before = known.failed.len();
+            known.failed.retain(|seat, _| !seats.contains(seat));
+            known.failed.len() < before
+        };
+        if waited {
+            drop(self.settle(Vec::new(), Change::because(&Cause::Request)));
+        }
+        Ok(outcome)
+    }
+
+    /// Lets all that serve in these seats go on with what was written at a place, or none.
+    fn all_go_on_with_it(
+        &self,
+        seats: &[Seat],
+        place: &Place,
+        before: Option<Value>,
+    ) -> Result<Outcome, LoadPluginError> {
         let mut outcome = Outcome::Unchanged;
         for (number, seat) in seats.iter().enumerate() {
             match self.go_on_with_it(seat) {
                 Ok(Outcome::Unchanged) => {}
                 Ok(changed) => {
-                    let before = (key.clone(), before.clone());
+                    let before = (place.clone(), before.clone());
                     self.known.lock().config_before.insert(seat.clone(), before);
                     outcome = changed;
                 }
                 Err(error) => {
-                    self.known.lock().set_config(&key, before);
+                    self.known.lock().set_config(place, before);
                     // Those before it go on as they were, too.
                     for seat in seats.iter().take(number) {
                         if let Err(error) = self.go_on_with_it(seat) {
@@ -69,19 +113,19 @@ impl Inner {
     /// Gives the one that was left, and the one that is back.
     pub(super) fn configured_as_before(&self, seat: &Seat) -> Option<Left> {
         let mut known = self.known.lock();
-        let (key, before) = known.config_before.remove(seat)?;
-        let config = known.config.get(&key).cloned();
-        known.set_config(&key, before.clone());
+        let (place, before) = known.config_before.remove(seat)?;
+        let config = known.config_at(&place).cloned();
+        known.set_config(&place, before.clone());
         // What it is compared with next is not known here.
         known.configured.remove(seat);
-        Some(Left { key, config, before })
+        Some(Left { place, config, before })
     }
 
     /// It did not come back.
-    pub(super) fn configured_again(&self, seat: &Seat, Left { key, config, before }: Left) {
+    pub(super) fn configured_again(&self, seat: &Seat, Left { place, config, before }: Left) {
         let mut known = self.known.lock();
-        known.set_config(&key, config);
-        known.config_before.insert(seat.clone(), (key, before));
+        known.set_config(&place, config);
+        known.config_before.insert(seat.clone(), (place, before));
     }
 
     fn go_on_with_it(&self, seat: &Seat) -> Result<Outcome, LoadPluginError> {

@@ -13,13 +13,14 @@ use plugbay_interface::manifest::{Manifest, PluginId, Selector};
 use semver::Version;
 
 use super::settling::Change;
-use super::{Inner, LoadPluginError, Record, StartError};
+use super::{Inner, Known, LoadPluginError, Record, StartError};
 use crate::activate::Active;
 use crate::beside::strays;
 use crate::call::CallError;
 use crate::discover::{Candidate, discover};
 use crate::error::Explain;
 use crate::events::Cause;
+use crate::extensions;
 use crate::footprint::{InHost, in_host};
 use crate::keeper::Wish;
 use crate::on_thread::Changing;
@@ -93,6 +94,7 @@ impl Inner {
             report.notices.push(Notice::Unprobed { worker: self.options.worker.clone() });
         }
         report.notices.extend(self.recorder.as_ref().and_then(Recorder::notice));
+        report.notices.extend(self.strangers(&known));
         let strays = self.options.folders.iter().flat_map(|folder| strays(folder));
         report.notices.extend(strays.map(|stray| Notice::Beside {
             code: stray.code().to_owned(),
@@ -101,6 +103,21 @@ impl Inner {
         }));
         report.notices.extend(known.advice.iter().cloned().map(Notice::Advice));
         report
+    }
+
+    /// The tables of the host's configuration that no file in the folders registers.
+    fn strangers(&self, known: &Known) -> Vec<Notice> {
+        let serving = known.plugins.values().map(|record| &record.about.manifest);
+        let files = known.files.values().map(|offer| &*offer.manifest);
+        let registered = files.chain(serving).flat_map(|it| it.host_config.keys());
+        let registered: BTreeSet<String> = registered.cloned().collect();
+        let strangers = known.extensions.strangers(&registered).into_iter();
+        let notice = |(name, meant): (String, Option<&str>)| Notice::Extension {
+            code: extensions::STRANGER.to_owned(),
+            problem: extensions::stranger(&name, meant),
+            name,
+        };
+        strangers.map(notice).collect()
     }
 
     pub(super) fn verify(&self, candidates: Vec<Candidate>) -> (Vec<Verified>, Vec<Arc<Refusal>>) {
