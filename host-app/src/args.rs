@@ -33,13 +33,15 @@ The config file, with all its keys (relative paths are relative to it):
     disabled = [\"sql\"]
     profile = \"machine-learning\"          # a ready-made set of kinds
     only_known_kinds = false              # refuse plugins of kinds that are not here
+    stack = \"research.toml\"               # only what it names runs, and what that needs
     lock = \"plugbay.lock\"                 # what --locked lets run; host-app lock writes it
 
     [kinds]                               # how many plugins of a kind run at a time
     renderer = \"single\"                  # or \"many\", \"chain\": many, in an order
     data_source = { single-per = \"source\" }
 
-    [precedence]                          # who goes before whom, per kind
+    [precedence]                          # who goes before whom, per kind (also as
+                                          # plugin_precedence)
     renderer = [\"markdown\", \"other\"]
 
     [watch]
@@ -97,6 +99,10 @@ pub struct Common {
     /// Let nothing run but what the lock names
     #[arg(long, global = true)]
     pub locked: bool,
+    /// The stack file, which says what runs; a running host is not asked then [default:
+    /// that in the config file, if any]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub stack: Option<PathBuf>,
     /// The running host's socket [default: $XDG_RUNTIME_DIR/plugbay/host.sock]
     #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub socket: Option<PathBuf>,
@@ -127,8 +133,8 @@ pub enum Command {
     /// lists what would run, without loading anything.
     ///
     /// With --json: {"host","folders","plugins":[{"id","version","state",
-    /// "generation","calls","generations","pinned","path","hash","description","kinds",
-    /// "capabilities"}],"refused":[{"path","id","version","code","reason","help","kinds",
+    /// "generation","calls","generations","results","pinned","path","hash","description",
+    /// "kinds","capabilities"}],"refused":[{"path","id","version","code","reason","help","kinds",
     /// "capabilities"}],"pinned","notices"}.
     /// `host` is null where none runs.
     List {
@@ -174,7 +180,7 @@ pub enum Command {
     ///
     /// With --json: {"host","run":[{"id","version","level","kinds","needs","uses","path",
     /// "hash"}],"chains","not_run":[{"path","id","version","code","reason","help"}],
-    /// "advice"}.
+    /// "outside","advice"}, where `outside` is what a stack leaves out.
     Plan {
         /// Print who needs whom as a tree, in the place of levels
         #[arg(long, conflicts_with = "why")]
@@ -203,12 +209,13 @@ pub enum Command {
     /// Show what a plugin says of itself; nothing is loaded for it
     ///
     /// With --json: {"path","size","hash","state","generation","calls",
-    /// "generations","pinned","refused","beside","facts","manifest"}; what is not known is null.
+    /// "generations","results","pinned","refused","beside","facts","manifest"}; what is not known is
+    /// null.
     Inspect {
         /// A library file (anything with a `/`, or that exists), or a plugin's id
         #[arg(value_name = "FILE|ID", value_hint = ValueHint::FilePath)]
         what: String,
-        /// Also print the JSON schemas
+        /// Also print the JSON schemas, and for how long results are kept
         #[arg(long, short)]
         verbose: bool,
         #[command(flatten)]
@@ -375,6 +382,11 @@ pub enum Command {
         #[arg(value_name = "FILE|DIR", value_hint = ValueHint::AnyPath)]
         paths: Vec<PathBuf>,
     },
+    /// Check and show stack files: which plugins run for one purpose
+    Stack {
+        #[command(subcommand)]
+        action: StackAction,
+    },
     /// Look for what is wrong with this machine and these folders
     ///
     /// Exits with 1 when there is a problem. With --json:
@@ -449,6 +461,32 @@ pub struct Alone {
     /// Do not ask a running host
     #[arg(long)]
     pub alone: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StackAction {
+    /// Say what a stack misses in the folders, without loading anything
+    ///
+    /// Plugins, kinds and versions that are not there, members that exclude each other or
+    /// are of another kind than it says, configurations that do not fit, components that
+    /// nobody knows. Exits with 3 when there is something.
+    ///
+    /// With --json: {"stack","files","run","problems":[{"code","member","needed_by",
+    /// "message","help"}],"notes"}, where `run` is as `plan --json` prints it.
+    Check {
+        /// The stack file
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Print a stack with all that it extends
+    ///
+    /// What may be a secret is hidden. With --json: {"files","stack"}, where `stack` is
+    /// written as a stack file is.
+    Show {
+        /// The stack file
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use plugbay_loader::{Cause, Event, Happening, Reloaded, Times, printable};
+use plugbay_loader::{Cause, Event, Happening, Reconfigured, Reloaded, Times, printable};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -64,6 +64,14 @@ pub fn sentence(happening: &Happening) -> String {
             reason.trim_end(),
             steps(times),
         ),
+        Happening::Configured(told) => configured(told),
+        Happening::NotConfigured { plugin, version, generation, code, reason, help, .. } => {
+            format!(
+                "{plugin} {version} serves on with the configuration that it had (generation \
+                 {generation}): {code}: {}; help: {help}",
+                reason.trim_end()
+            )
+        }
         Happening::Refused { path, plugin, code, reason, help } => {
             let plugin = plugin.as_ref().map_or_else(String::new, |id| format!(" ({id})"));
             format!("refused {}{plugin}: {code}: {reason}; help: {help}", printable(path))
@@ -137,6 +145,14 @@ pub fn reloaded(told: &Reloaded) -> String {
     one_line(&text)
 }
 
+/// Another configuration in the same generation.
+pub fn configured(told: &Reconfigured) -> String {
+    let Reconfigured { plugin, version, generation, cause, times, .. } = told;
+    let took = times.configure.map(|time| format!(" in {}", readable(time))).unwrap_or_default();
+    let how = why("configured", cause);
+    one_line(&format!("{plugin} {version} {how}{took}, without a reload (generation {generation})"))
+}
+
 /// As short as it can be read: 12 µs, 3.4 ms, 5.6 s.
 pub fn readable(time: Duration) -> String {
     match time.as_micros() {
@@ -184,6 +200,7 @@ fn steps(times: &Times) -> String {
         ("load", times.load),
         ("activate", times.activate),
         ("pause", times.pause),
+        ("configure", times.configure),
         ("drain", times.drain),
         ("save", times.save),
         ("unload", times.unload),
@@ -199,7 +216,9 @@ fn named(times: &[(&str, Option<Duration>)]) -> String {
 
 fn tone(happening: &Happening) -> Option<Tone> {
     match happening {
-        Happening::Kept { .. } | Happening::Refused { .. } => Some(Tone::Bad),
+        Happening::Kept { .. } | Happening::NotConfigured { .. } | Happening::Refused { .. } => {
+            Some(Tone::Bad)
+        }
         Happening::InUse { .. } | Happening::Watching { .. } | Happening::Registry { .. } => {
             Some(Tone::Doubtful)
         }
@@ -300,6 +319,25 @@ mod tests {
         assert!(line.ends_with("long; help: mend it (verify 1.5 ms)"), "{line}");
         assert!(!line.contains('\n') && line.len() > 2000);
         assert!(matches!(tone(&kept), Some(Tone::Bad)));
+    }
+
+    #[test]
+    fn a_configuration_that_is_not_taken_says_why_and_who_serves_on() {
+        let not = Happening::NotConfigured {
+            plugin: id(),
+            version: version(),
+            generation: 3,
+            cause: Cause::Request,
+            code: "PB1521".into(),
+            reason: "it does not take its new configuration: no".into(),
+            help: "mend it".into(),
+        };
+        assert_eq!(
+            sentence(&not),
+            "kv 1.2.3 serves on with the configuration that it had (generation 3): PB1521: it \
+             does not take its new configuration: no; help: mend it"
+        );
+        assert!(matches!(tone(&not), Some(Tone::Bad)));
     }
 
     #[test]

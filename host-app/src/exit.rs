@@ -40,14 +40,14 @@ impl Exit {
         }
         match error.code() {
             // A folder, a file, a plugin, a command, a file of a plugin, one of its versions,
-            // an earlier version, the registry's folder.
+            // an earlier version, the registry's folder, a stack, one that it extends.
             "PB0101" | "PB0201" | "PB0701" | "PB0703" | "PB0905" | "PB0910" | "PB1107"
-            | "PB1601" => Self::NotFound,
+            | "PB1601" | "PB1701" | "PB1703" => Self::NotFound,
             // Arguments that do not fit, and what should be an id.
             "PB0704" | "PB0901" => Self::Usage,
             // A new generation that did not take over, a state that it cannot begin with, and a
             // table of the configuration that is another's.
-            "PB1520" | "PB1521" | "PB1101" | "PB1102" | "PB1103" | "PB1104" | "PB1105"
+            "PB1531" | "PB1532" | "PB1101" | "PB1102" | "PB1103" | "PB1104" | "PB1105"
             | "PB1201" | "PB1202" => Self::Refused,
             code => match code.get(..4) {
                 Some("PB01" | "PB02" | "PB03" | "PB04" | "PB05" | "PB06") => Self::Refused,

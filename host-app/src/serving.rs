@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use plugbay_loader::stack::{Fault, Finding};
 use plugbay_loader::{Events, Explain, Happening, Host, UnloadError, Unloaded, full_message};
 use serde::Serialize;
 use serde_json::json;
@@ -72,6 +73,23 @@ impl Serving {
 
         let about = HostLine::here(claim.path(), watching.enabled);
         let surveyor = Surveyor::new(&settings);
+        if let Some(stack) = &settings.stack {
+            let checked = plugbay_loader::stack::check(stack, &host.plan(), &host.refused());
+            // What there is a file of is told with the file.
+            let is_nowhere = |finding: &&Finding| {
+                use Fault::{NoComponent, NoKind, NoPlugin};
+                matches!(finding.fault, NoPlugin { .. } | NoKind { .. } | NoComponent { .. })
+            };
+            notices.extend(checked.findings.iter().filter(is_nowhere).map(|finding| {
+                let Finding { member, fault, .. } = finding;
+                format!(
+                    "{}: the stack {} is not whole: {member}: {fault}; help: {}",
+                    finding.code(),
+                    stack.name,
+                    finding.hint()
+                )
+            }));
+        }
         let server = Server::new(host.clone(), about, settings.folders, surveyor, kept);
         claim.publish()?;
         notices.extend(report.notices.iter().map(ToString::to_string));

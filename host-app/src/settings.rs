@@ -19,7 +19,7 @@ use plugbay_loader::config::schema::SecretSource;
 use plugbay_loader::manifest::{InvalidSelector, Selector};
 use plugbay_loader::{
     BuildError, Extensions, Host, HostBuilder, KindRule, Lock, Plan, PluginId, Policy, Probe,
-    VerifyOptions, Versions, default_data_dir, printable,
+    Profile, Stack, VerifyOptions, Versions, default_data_dir, printable,
 };
 use semver::Version;
 use serde::Deserialize;
@@ -28,7 +28,7 @@ use serde_json::Value;
 pub use self::registry::{Keeping, Kept};
 pub use self::reloading::{Interval, Watching};
 use self::reloading::{ReloadTable, WatchEnvironment, WatchTable};
-use self::selection::{ProfileName, Selection, all_there, read_lock};
+use self::selection::{Selection, all_there, read_lock};
 use self::tables::{Tables, Whole, own_keys};
 use crate::args::{Common, WatchFlags};
 use crate::control::Place;
@@ -58,6 +58,8 @@ pub struct Settings {
     pub lock_path: PathBuf,
     /// Whether nothing else may run.
     pub locked: bool,
+    /// What runs, where a stack says so.
+    pub stack: Option<Stack>,
     /// Where it is kept what is known of plugins.
     pub keeping: Keeping,
     selection: Selection,
@@ -117,10 +119,12 @@ struct File {
     lock: Option<PathBuf>,
     enabled: Vec<Selector>,
     disabled: Vec<PluginId>,
-    profile: Option<ProfileName>,
+    profile: Option<Profile>,
     kinds: BTreeMap<String, KindRule>,
     only_known_kinds: bool,
+    #[serde(alias = "plugin_precedence")]
     precedence: BTreeMap<String, Vec<PluginId>>,
+    stack: Option<PathBuf>,
     features: Vec<String>,
     versions: Versions,
     versions_of: BTreeMap<PluginId, Versions>,
@@ -224,6 +228,13 @@ impl Settings {
             let help = "write it with: host-app lock, or name another with --lock";
             return Err(Failure::new("PB1034", Exit::NotFound, message, help));
         }
+        let stack = common.stack.clone().or(file.stack.map(|path| base.join(path)));
+        let stack = stack.as_deref().map(Stack::read).transpose()?;
+        let mut config: BTreeMap<String, Value> =
+            file.config.into_iter().map(|(key, table)| (key.0, Value::Object(table))).collect();
+        if let Some(stack) = &stack {
+            stack.configure(&mut config);
+        }
         let name = common.name.clone().or(file.name).unwrap_or_else(|| OWN_NAME.to_owned());
         Ok(Self {
             keeping: Keeping::new(file.registry, base, &name),
@@ -260,11 +271,8 @@ impl Settings {
             reload: file.reload,
             watch: file.watch,
             watch_environment: environment.watch,
-            config: file
-                .config
-                .into_iter()
-                .map(|(key, table)| (key.0, Value::Object(table)))
-                .collect(),
+            config,
+            stack,
             tables,
             folder: base.to_owned(),
             file: path,
@@ -347,6 +355,9 @@ impl Settings {
     pub fn policy(&self) -> Policy {
         let mut policy = Policy::new(version());
         self.selection.apply(&mut policy);
+        if let Some(stack) = &self.stack {
+            stack.apply(&mut policy);
+        }
         policy.lock.clone_from(&self.lock);
         policy.locked = self.locked;
         policy

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use plugbay_loader::ResultsStatus;
 use plugbay_loader::manifest::Command;
 use serde_json::Value;
 
@@ -74,7 +75,7 @@ pub fn plugins(plugins: &[PluginLine], output: &Output) -> String {
             count => count.to_string(),
         };
         table.add_row([
-            cell(output, &plugin.id, Tone::Strong),
+            cell(output, &plugin.name, Tone::Strong),
             plain(&plugin.version),
             cell(output, &plugin.state, tone_of(&plugin.state)),
             plain(&generation),
@@ -101,7 +102,7 @@ pub fn refused(refused: &[RefusedLine], output: &Output) -> String {
     text
 }
 
-/// What a plugin says of itself; schemas where they are wanted.
+/// What a plugin says of itself; schemas, and which results are kept, where that is wanted.
 pub fn inspection(seen: &Inspection, verbose: bool, output: &Output) -> String {
     let manifest = &seen.manifest;
     let mut text = String::new();
@@ -151,6 +152,9 @@ pub fn inspection(seen: &Inspection, verbose: bool, output: &Output) -> String {
             fact("troubles", &format!("generation {generation}: {}", line.troubles));
         }
     }
+    if let Some(ResultsStatus { hits, misses, entries, bytes, .. }) = &seen.results {
+        fact("results", &format!("hits {hits}, misses {misses}; kept {entries} in {bytes} bytes"));
+    }
     for PinnedLine { generation, reason, .. } in &seen.pinned {
         fact("pinned", &format!("generation {generation}: {reason}"));
     }
@@ -183,12 +187,15 @@ fn commands(seen: &Inspection, verbose: bool, output: &Output) -> String {
     }
     let mut text = String::from("\nCommands:\n");
     let width = commands.keys().map(|name| one_line(name).chars().count()).max().unwrap_or(0);
-    for (name, Command { summary, arguments, result, .. }) in commands {
+    for (name, Command { summary, arguments, result, cache, .. }) in commands {
         let name = one_line(name);
         let padding = " ".repeat(width.saturating_sub(name.chars().count()));
         let name = output.paint(Tone::Strong, &name);
         let line = format!("  {name}{padding}  {}", one_line(summary));
         let _ = writeln!(text, "{}", line.trim_end());
+        if verbose && let Some(cache) = cache {
+            let _ = writeln!(text, "    its results are kept for {:?}", cache.ttl());
+        }
         for (what, schema) in [("arguments", arguments), ("result", result)] {
             if verbose && let Some(schema) = schema {
                 let _ = writeln!(text, "    {what}:\n{}", pretty(schema, "      "));

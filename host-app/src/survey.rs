@@ -1,6 +1,6 @@
 //! Looks at libraries as a host would that is about to start, and loads none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -43,6 +43,8 @@ pub struct Survey {
     pub notices: Vec<String>,
     /// Which of them run, and in which order.
     pub plan: Plan,
+    /// The paths of those that a stack leaves out.
+    outside: BTreeSet<String>,
 }
 
 impl Surveyor {
@@ -100,6 +102,7 @@ impl Surveyor {
                 generation: None,
                 calls: 0,
                 generations: Vec::new(),
+                results: None,
                 pinned: Vec::new(),
                 refused: refused.as_ref().map(RefusedLine::from),
                 beside: manifest_beside(path, &manifest.id).map(|path| printable(&path)),
@@ -178,6 +181,9 @@ impl Surveyor {
                 let error = ProbeError::StillQuarantined(Box::new(entry));
                 survey.refuse(Refusal::new(chosen.path().to_owned(), Some(plugin), error.into()));
             }
+        }
+        if together {
+            survey.outside = plan.outside().iter().map(|it| printable(it.path())).collect();
         }
         survey.plan = plan;
         survey.refused.sort_by(|a, b| a.path.cmp(&b.path));
@@ -260,12 +266,17 @@ impl Survey {
         self.refused.extend(other.refused);
     }
 
+    /// Those that nothing was said against, and that a stack does not leave out.
+    pub fn would_run(&self) -> impl Iterator<Item = &Inspection> {
+        let seen = self.inspections.iter().filter(|seen| seen.refused.is_none());
+        seen.filter(|seen| !self.outside.contains(&seen.path))
+    }
+
     pub fn overview(&self, folders: &[PathBuf]) -> Overview {
-        let would_run = self.inspections.iter().filter(|seen| seen.refused.is_none());
         Overview {
             host: None,
             folders: folders.iter().map(|folder| printable(folder)).collect(),
-            plugins: would_run.map(line).collect(),
+            plugins: self.would_run().map(line).collect(),
             refused: self.refused.iter().map(|it| self.refused_line(it)).collect(),
             pinned: Vec::new(),
             notices: self.notices.clone(),
@@ -273,8 +284,13 @@ impl Survey {
     }
 }
 
-/// That no file in the folders gives this id, and what there is instead.
+/// That no file in the folders gives this id, and what there is instead; or that a stack
+/// leaves it out.
 pub fn unknown(plugin: &str, survey: &Survey) -> Failure {
+    let mut outside = survey.plan.outside().into_iter();
+    if let Some(error) = outside.find(|error| error.id().as_str() == plugin) {
+        return error.into();
+    }
     let error = CallError::UnknownPlugin { plugin: plugin.to_owned(), known: survey.ids() };
     let missing: Vec<_> = survey
         .refused
@@ -331,6 +347,7 @@ fn inspection(verified: &Verified) -> Inspection {
         generation: None,
         calls: 0,
         generations: Vec::new(),
+        results: None,
         pinned: Vec::new(),
         refused: None,
         beside: manifest_beside(verified.path(), &verified.manifest().id)
@@ -343,11 +360,13 @@ fn inspection(verified: &Verified) -> Inspection {
 fn line(seen: &Inspection) -> PluginLine {
     PluginLine {
         id: seen.manifest.id.to_string(),
+        name: seen.manifest.id.to_string(),
         version: seen.manifest.version.to_string(),
         state: "verified".into(),
         generation: None,
         calls: 0,
         generations: Vec::new(),
+        results: None,
         pinned: Vec::new(),
         path: seen.path.clone(),
         hash: seen.hash.clone().unwrap_or_default(),

@@ -83,12 +83,12 @@ fn two_that_register_one_name_are_both_named() {
     home.folder.write("b.so", piece("b", "1.0.0", DSPY));
     let said = home.say(&["check"]);
     assert_eq!(said.exit, 3, "{}", said.stdout);
-    for words in ["PB1520", "`a` has it", "`b` wants it", "1 ok, 1 refused"] {
+    for words in ["PB1531", "`a` has it", "`b` wants it", "1 ok, 1 refused"] {
         assert!(said.stdout.contains(words), "{words}: {}", said.stdout);
     }
     home.folder.write("b.so", piece("b", "1.0.0", "[host_config.plugins]\nschema = true\n"));
     let said = home.say(&["check"]);
-    assert!(said.stdout.contains("PB1521"), "{}", said.stdout);
+    assert!(said.stdout.contains("PB1532"), "{}", said.stdout);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 
-use plugbay_tests::{until, with_embedded};
+use plugbay_tests::{build, until, with_embedded};
 use serde_json::{Value, json};
 use support::{Home, fixture};
 
@@ -211,6 +211,42 @@ fn sighup_reloads_all_and_ends_nobody() {
     assert_eq!(serving(&home).1, 2);
     host.signal("-TERM");
     assert_eq!(host.wait().0.code(), Some(0));
+}
+
+#[test]
+fn sighup_gives_plugins_their_configuration_without_a_reload_where_they_take_it() {
+    let home = Home::empty();
+    home.folder.put(&build("plugbay-fixture-dial"), "dial.so");
+    let folder = home.folder.beside("config").join("plugbay");
+    fs::create_dir_all(&folder).unwrap();
+    let config =
+        |text: &str| fs::write(folder.join("host.toml"), format!("[config.dial]\n{text}\n"));
+    config("size = 1").unwrap();
+    let host = home.run(&["--no-watch"]);
+    let after_hang_up = |text: &str| {
+        config(text).unwrap();
+        host.signal("-HUP");
+        host.line_with("dial 1.0.0 ")
+    };
+    let line = after_hang_up("size = 2");
+    assert!(line.contains("dial 1.0.0 configured on request in "), "{line}");
+    assert!(line.contains(", without a reload (generation 1)"), "{line}");
+    assert_eq!(home.say(&["call", "dial:size"]).ok().stdout, "2\n");
+    let line = after_hang_up("size = 3\nanswer = 'no'");
+    let says = "dial 1.0.0 serves on with the configuration that it had (generation 1): PB1521: it \
+                does not take its new configuration";
+    assert!(line.contains(says), "{line}");
+    assert_eq!(home.say(&["call", "dial:size"]).ok().stdout, "2\n");
+    config("size = 4\nanswer = 'reload'").unwrap();
+    host.signal("-HUP");
+    let line = host.line_with("dial reloaded");
+    assert!(line.contains("(generation 1 → 2)"), "{line}");
+    assert_eq!(home.say(&["call", "dial:size"]).ok().stdout, "4\n");
+    let told = home.say(&["history", "--json"]).ok().stdout;
+    let events: Vec<Value> = told.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+    let names: Vec<_> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(names[..4], ["loaded", "configured", "not_configured", "reloaded"]);
+    assert!(events[1]["times"]["configure_us"].is_u64(), "{}", events[1]);
 }
 
 #[test]

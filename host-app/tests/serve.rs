@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
-use plugbay_tests::{until, with_embedded};
+use plugbay_tests::{build, until, with_embedded};
 use serde_json::json;
 use support::{Home, fixture, said};
 
@@ -303,4 +303,20 @@ fn folders_of_the_running_host_answer_and_not_those_of_the_caller() {
     let said = said(&mut home.command(&["list", "--plugins", elsewhere.to_str().unwrap()]));
     assert!(said.stdout.contains("misbehave"), "{}", said.stdout);
     assert!(said.stderr.contains("--plugins is not used"), "{}", said.stderr);
+}
+
+#[test]
+fn results_that_are_kept_are_given_to_every_caller_and_shown() {
+    let home = Home::empty();
+    home.folder.put(&build("plugbay-fixture-dial"), "dial.so");
+    let _host = home.run(&["--no-watch"]);
+    let square = |arguments| home.say(&["call", "dial:square", arguments]).ok().stdout;
+    assert_eq!(square("{\"n\": 3, \"padding\": \"x\"}"), square("{\"padding\":\"x\",\"n\":3}"));
+    assert_eq!(home.say(&["call", "dial:asked"]).ok().stdout, "1\n");
+    let said = home.say(&["inspect", "dial", "-v"]).ok().stdout;
+    assert!(said.contains("results       hits 1, misses 1; kept 1 in "), "{said}");
+    assert!(said.contains("    its results are kept for 3600s\n"), "{said}");
+    let list = home.json(&["list"]);
+    assert_eq!(list["plugins"][0]["results"]["hits"], 1, "{list}");
+    assert_eq!(home.json(&["inspect", "dial"])["results"]["misses"], 1);
 }

@@ -25,6 +25,13 @@ impl<P: 'static> Commands<P> {
     ///
     /// The arguments arrive as JSON and are read into `A` by serde; the result
     /// leaves as JSON. `handler` runs on the caller's thread, on many at once.
+    ///
+    /// Where `plugin.toml` says `cache = { ttl = "60s" }` of the command, a host may keep a
+    /// result for so long and give it to calls with the same arguments, of which the plugin
+    /// hears nothing. Calls that come at the same time may all run. So that is for
+    /// commands that do nothing but compute, from their arguments and the configuration. It
+    /// keeps no errors, and nothing beyond this generation and this configuration. A host
+    /// that is older than interface 1.3 keeps nothing.
     #[must_use]
     pub fn on<A, R>(
         mut self,

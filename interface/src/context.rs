@@ -123,8 +123,9 @@ impl Context {
         link::find(&self.inner.host, "", true)
     }
 
-    /// The configuration as the host gave it, before it was read into
-    /// [`Plugin::Config`](crate::Plugin::Config).
+    /// The configuration as the host gave it to [`activate`](crate::Plugin::activate),
+    /// before it was read into [`Plugin::Config`](crate::Plugin::Config). One that is taken
+    /// later, by [`configure`](crate::Plugin::configure), is not seen here.
     pub fn configuration(&self) -> &Value {
         &self.inner.configuration
     }

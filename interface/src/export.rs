@@ -11,7 +11,7 @@ use abi_stable::std_types::{RNone, ROption, RResult, RSome, RStr, RString, RVec}
 use serde_json::Value;
 
 use crate::abi::{
-    Fault, FaultKind, HostBox, Instance, Instance_TO, InstanceBox, Offer, Root, RootRef,
+    Fault, FaultKind, HostBox, HowTaken, Instance, Instance_TO, InstanceBox, Offer, Root, RootRef,
     SavedState, ServiceChanged,
 };
 use crate::commands::read;
@@ -115,9 +115,7 @@ struct Live<P> {
 impl<P: Exported> Live<P> {
     fn construct(host: &Arc<HostBox>) -> Result<InstanceBox, Error> {
         let Given { configuration, host_config } = Given::read(host.configuration().into())?;
-        let config = read(&configuration).map_err(|error| {
-            error.context("the configuration does not fit").of_kind(FaultKind::CONFIG, code::CONFIG)
-        })?;
+        let config = read_config::<P>(&configuration)?;
         let raw: Value = serde_json::from_str(&configuration)?;
         let context = Context::new(P::ID, host.clone(), raw, host_config);
         // Last, as calls may wait from here on.
@@ -136,6 +134,12 @@ impl<P: Exported> Live<P> {
         let live = ManuallyDrop::new(Self { plugin, commands, services });
         Ok(Instance_TO::from_value(Exporter { live }, abi_stable::sabi_trait::TD_Opaque))
     }
+}
+
+fn read_config<P: Exported>(configuration: &str) -> Result<P::Config, Error> {
+    read(configuration).map_err(|error| {
+        error.context("the configuration does not fit").of_kind(FaultKind::CONFIG, code::CONFIG)
+    })
 }
 
 fn read_state<P: Exported>(saved: &SavedState) -> Result<P::State, Error> {
@@ -202,6 +206,15 @@ impl<P: Exported> Instance for Exporter<P> {
         guard(|| match ServiceChange::read(&change) {
             Some(change) => self.live.plugin.service_changed(change),
             None => Ok(()),
+        })
+    }
+
+    fn configure(&self, configuration: RStr<'_>) -> RResult<HowTaken, Fault> {
+        guard(|| {
+            // The tables of the host's configuration are what they were: those come by a reload.
+            let given = Given::read(configuration.into())?;
+            let config = read_config::<P>(&given.configuration)?;
+            self.live.plugin.configure(config).map(HowTaken::from)
         })
     }
 }

@@ -72,7 +72,7 @@ pub mod service;
 pub use commands::{Commands, commands};
 pub use context::Context;
 pub use error::{Blame, Error, code};
-pub use plugin::Plugin;
+pub use plugin::{Plugin, Taken};
 pub use service::{Change, ServiceChange, Services, services};
 
 pub use plugbay_macros::{data, plugin, service, shared};
@@ -90,8 +90,8 @@ pub const RUSTC: &str = env!("PLUGBAY_RUSTC");
 pub mod prelude {
     pub use crate::crossing::{Buffer, Stream};
     pub use crate::{
-        Change, Commands, Context, Error, Plugin, ServiceChange, Services, commands, data, plugin,
-        service, services, shared,
+        Change, Commands, Context, Error, Plugin, ServiceChange, Services, Taken, commands, data,
+        plugin, service, services, shared,
     };
     pub use abi_stable::std_types::{RSlice, RStr, RString, RVec};
     pub use log;

@@ -1,6 +1,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::abi::HowTaken;
 use crate::{Commands, Context, Error, ServiceChange, Services};
 
 /// A plugin: constructed by [`activate`](Plugin::activate), asked through its
@@ -119,6 +120,63 @@ pub trait Plugin: Sized + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Takes another configuration while it serves, or says that it takes this one by a
+    /// reload. A plugin that does not write this is reloaded for each change, with its
+    /// state.
+    ///
+    /// ```
+    /// # use std::sync::Mutex;
+    /// # use std::sync::atomic::{AtomicUsize, Ordering};
+    /// # use plugbay_interface::prelude::*;
+    /// # #[data]
+    /// # struct Settings { url: String, pool: usize }
+    /// # struct Database { url: String, pool: AtomicUsize }
+    /// # impl Plugin for Database {
+    /// #     type Config = Settings;
+    /// #     type State = ();
+    /// #     fn activate(_: Context, config: Settings, _: Option<()>) -> Result<Self, Error> {
+    /// #         Ok(Self { url: config.url, pool: config.pool.into() })
+    /// #     }
+    /// fn configure(&self, config: Settings) -> Result<Taken, Error> {
+    ///     // Another server is another beginning.
+    ///     if config.url != self.url {
+    ///         return Ok(Taken::ByReload);
+    ///     }
+    ///     self.pool.store(config.pool, Ordering::Relaxed);
+    ///     Ok(Taken::Live)
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// *What comes* has been checked by the schema in `plugin.toml`, with defaults and
+    /// secrets filled in, as in [`activate`](Self::activate); and it differs from what the
+    /// plugin has. [`Taken::Live`] says that it holds: when this has returned, every call
+    /// that begins goes by it, and results that the host had kept are dropped. With
+    /// anything else, an error and a panic as well, **the plugin goes on with the
+    /// configuration that it had, whole**; so whatever can fail is done before anything is
+    /// changed.
+    ///
+    /// *Threads.* Called on a thread of the host that does nothing else, beside calls,
+    /// which nobody holds up; a second one never before the first has returned. It may
+    /// block up to the host's activation deadline (10 s unless set). Who is later is given
+    /// up: a [`Taken::Live`] that comes then is taken back, by calling this with the
+    /// configuration before. As a call it keeps this generation.
+    ///
+    /// *Afterwards.* A later generation is constructed with what was taken last. A host
+    /// that is older than interface 1.3 does not call this, and reloads.
+    ///
+    /// # Errors
+    ///
+    /// An error is told to who changed the configuration, with its code, its causes and
+    /// [whose fault](crate::Blame) it is: `with_blame(Blame::Host)` where the configuration
+    /// is what has to be mended. Secrets are taken out of it. The plugin serves on, and is
+    /// not reloaded. A panic is the same, and counts as one of a call does
+    /// ([`Context::report_trouble`]).
+    fn configure(&self, config: Self::Config) -> Result<Taken, Error> {
+        let _ = config;
+        Ok(Taken::ByReload)
+    }
+
     /// Gives the state that the next generation begins with.
     ///
     /// Called while no call is in flight and new ones wait: at a reload, before
@@ -154,4 +212,24 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// an end of line is lost unless it is flushed here (a library has a standard
     /// output of its own).
     fn deactivate(self) {}
+}
+
+/// How a plugin takes a configuration that it is given while it serves; see
+/// [`Plugin::configure`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Taken {
+    /// It has it from now on.
+    Live,
+    /// Not in this generation: the host makes another one, which gets it, and the state.
+    ByReload,
+}
+
+impl From<Taken> for HowTaken {
+    fn from(taken: Taken) -> Self {
+        match taken {
+            Taken::Live => Self::LIVE,
+            Taken::ByReload => Self::BY_RELOAD,
+        }
+    }
 }

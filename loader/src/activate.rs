@@ -11,7 +11,6 @@ use plugbay_interface::service::Description;
 
 use crate::call::fault_of_the_plugin;
 use crate::close::{Closing, Mapped, Pinned};
-use crate::configure::Configured;
 use crate::counted::CountedLeases;
 use crate::error::{Explain, Failure};
 use crate::footprint::Footprint;
@@ -20,7 +19,10 @@ use crate::load::Loaded;
 use crate::offers::{Offers, Wants};
 use crate::on_thread::{Deadline, on_thread};
 use crate::probation::Troubles;
+use crate::reconfigure::Held;
 use crate::report::Loadable;
+use crate::results::Results;
+use crate::secrets::Secrets;
 use crate::service::ServiceError;
 use crate::slot::Drained;
 use crate::tell::Hearing;
@@ -38,6 +40,9 @@ pub(crate) struct Active {
     pub(crate) mapped: Arc<Mutex<Option<Mapped>>>,
     pub(crate) counted: CountedLeases,
     pub(crate) troubles: Arc<Troubles>,
+    pub(crate) config: Held,
+    /// None for most: what is kept of its commands' results.
+    pub(crate) results: Option<Box<Results>>,
     pub(crate) offers: Offers,
     pub(crate) hearing: Arc<Hearing>,
 }
@@ -64,6 +69,13 @@ impl Active {
         // SAFETY: no lease exists and none will; the proof is borrowed for this
         // alone.
         unsafe { &mut *drained.active().instance.get() }.take()
+    }
+
+    /// Drops what is kept of its commands' results.
+    pub(crate) fn forget_results(&self) {
+        if let Some(results) = &self.results {
+            results.forget();
+        }
     }
 
     /// To keep it beyond a lease.
@@ -110,10 +122,13 @@ impl fmt::Debug for Active {
 }
 
 impl ActivateError {
-    /// Takes the secrets of a configuration out of what the plugin said.
-    pub(crate) fn scrubbed(&mut self, configured: &Configured) {
-        if let Self::Failed { failure } | Self::Panicked { failure } = self {
-            configured.scrub(failure);
+    /// Takes secrets out of what the plugin said.
+    pub(crate) fn without(self, secrets: &Secrets) -> Self {
+        let scrubbed = |failure: Box<Failure>| Box::new(secrets.scrubbed(*failure));
+        match self {
+            Self::Failed { failure } => Self::Failed { failure: scrubbed(failure) },
+            Self::Panicked { failure } => Self::Panicked { failure: scrubbed(failure) },
+            other => other,
         }
     }
 }
@@ -235,7 +250,8 @@ pub(crate) fn activate(
 ) -> Result<Arc<Active>, NotActivated> {
     let Loaded { mapped, root } = loaded;
     let generation = link.generation;
-    let troubles = link.troubles.clone();
+    let (troubles, config) = (link.troubles.clone(), Held::new(link.configured.clone()));
+    let results = Results::of(&about.manifest, link.results);
     let id = about.manifest.id.clone();
     let begun = Instant::now();
     let construct = root.activate();
@@ -263,6 +279,8 @@ pub(crate) fn activate(
                     mapped,
                     counted: CountedLeases::default(),
                     troubles,
+                    config,
+                    results,
                     offers,
                     hearing: Arc::default(),
                 });

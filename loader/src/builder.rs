@@ -1,6 +1,7 @@
+mod error;
+
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +9,14 @@ use std::time::Duration;
 use etcetera::BaseStrategy;
 use log::LevelFilter;
 use plugbay_config::schema::{BaseId, Declared, SecretSource};
-use plugbay_interface::manifest::{InvalidPluginId, PluginId};
+use plugbay_interface::manifest::PluginId;
 use plugbay_resolve::Policy;
 use semver::Version;
 use serde_json::Value;
 
+pub use error::BuildError;
+
 use crate::configure::Grounds;
-use crate::error::{Explain, printable};
 use crate::extensions::Extensions;
 use crate::handover::Limits;
 use crate::host::Host;
@@ -22,8 +24,10 @@ use crate::naming;
 use crate::probe::{Probe, default_worker};
 use crate::registry::Registry;
 use crate::report::Progress;
-use crate::seat::{InvalidName, Named};
+use crate::results::Most;
+use crate::seat::Named;
 use crate::snapshot::Workspace;
+use crate::stack::Stack;
 use crate::unload::Ending;
 use crate::verify::VerifyOptions;
 use crate::watch::WatchOptions;
@@ -42,6 +46,7 @@ pub struct HostBuilder {
     configs: Vec<(String, Value)>,
     disabled: Vec<String>,
     only: Vec<String>,
+    stack: Option<Stack>,
 }
 
 pub(crate) type ProgressCallback = Arc<dyn Fn(Progress) + Send + Sync>;
@@ -63,6 +68,7 @@ pub(crate) struct Options {
     pub(crate) max_generations: usize,
     pub(crate) probation: Duration,
     pub(crate) allowed_troubles: u32,
+    pub(crate) results: Most,
     pub(crate) watch: Option<WatchOptions>,
     pub(crate) keep_removed: bool,
     pub(crate) ending: Ending,
@@ -80,68 +86,6 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn handover_limits(&self) -> Limits {
         Limits { drain: self.drain_limit, pause: self.pause_limit, max_state: self.max_state }
-    }
-}
-
-/// Why no host could be made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// Something that should be a plugin's id is none.
-    #[error(transparent)]
-    Id(#[from] InvalidPluginId),
-    /// Something that should name a plugin names none.
-    #[error(transparent)]
-    Name(#[from] InvalidName),
-    /// A host's name is the name of a folder.
-    #[error("`{}` is no name for a host", .name.escape_debug())]
-    HostName {
-        /// What was given.
-        name: String,
-    },
-    /// This user has no home, so there are no default folders.
-    #[error("there is no home folder, so cache and data have no place")]
-    NoHome,
-    /// The folder for private copies cannot be made.
-    #[error("the cache folder {} cannot be used", printable(.path))]
-    Cache {
-        /// The folder.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// Plugins are told their data folder as text, and this one's path is none.
-    #[error("the data folder's path is not valid UTF-8: {}", printable(.path))]
-    DataPath {
-        /// The folder.
-        path: PathBuf,
-    },
-}
-
-impl Explain for BuildError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Id(_) | Self::Name(_) => "PB0901",
-            Self::NoHome => "PB0902",
-            Self::Cache { .. } => "PB0903",
-            Self::DataPath { .. } => "PB0907",
-            Self::HostName { .. } => "PB0908",
-        }
-    }
-
-    fn hint(&self) -> String {
-        match self {
-            Self::Id(_) | Self::Name(_) => "correct the id in the configuration".into(),
-            Self::HostName { .. } => "use 1 to 64 of A-Z, a-z, 0-9, `.`, `-` and `_`, a letter or \
-                                  digit first"
-                .into(),
-            Self::NoHome => "set HOME, or XDG_CACHE_HOME and XDG_DATA_HOME".into(),
-            Self::Cache { .. } => {
-                "make room there, see who may write to it, or name another with XDG_CACHE_HOME"
-                    .into()
-            }
-            Self::DataPath { .. } => "name another with XDG_DATA_HOME".into(),
-        }
     }
 }
 
@@ -179,6 +123,7 @@ impl HostBuilder {
                 max_generations: 32,
                 probation: Duration::from_secs(10),
                 allowed_troubles: 3,
+                results: Most { entries: 1024, bytes: 8 << 20 },
                 watch: None,
                 keep_removed: false,
                 ending: Ending::Keep,
@@ -198,6 +143,7 @@ impl HostBuilder {
             configs: Vec::new(),
             disabled: Vec::new(),
             only: Vec::new(),
+            stack: None,
         }
     }
 
@@ -280,6 +226,15 @@ impl HostBuilder {
     /// Brings up no other plugins than those named by this method, and what they need.
     pub fn only(mut self, id: impl Into<String>) -> Self {
         self.only.push(id.into());
+        self
+    }
+
+    /// Runs what a stack names, what that needs, and nothing else. What the stack says goes over
+    /// what this builder says of kinds, precedence and configurations, in whatever order they
+    /// are called; what is disabled stays so. [`stack::check`](crate::stack::check) says what
+    /// it misses. The last one holds where this is called again.
+    pub fn stack(mut self, stack: Stack) -> Self {
+        self.stack = Some(stack);
         self
     }
 
@@ -373,6 +328,18 @@ impl HostBuilder {
         self
     }
 
+    /// How many results of commands are kept of one plugin, and in how many bytes, with
+    /// their arguments and about 256 bytes for each. 1,024 and 8 MiB; with 0 none are.
+    /// Only those of commands whose manifest says so (`cache = { ttl = "60s" }`), each for
+    /// the time that stands there: a call with the same arguments is given the result
+    /// without the plugin's hearing of it. Errors are not kept. All of a plugin are dropped
+    /// when another generation takes over, when it ends, and when it is given another
+    /// configuration. Where there are too many, what was not asked for the longest goes.
+    pub fn result_cache(mut self, entries: usize, bytes: usize) -> Self {
+        self.options.results = Most { entries, bytes };
+        self
+    }
+
     /// Where private copies and verdicts are kept; [`default_cache_dir`] where
     /// this is not called. Libraries are mapped from it, so it must not lie on a
     /// file system mounted `noexec`.
@@ -450,7 +417,8 @@ impl HostBuilder {
     ///
     /// When an id is none, or the cache folder cannot be made.
     pub fn build(self) -> Result<Host, BuildError> {
-        let Self { mut options, name, cache_dir, data_dir, ids, configs, disabled, only } = self;
+        let Self { mut options, name, cache_dir, data_dir, ids, configs, disabled, only, stack } =
+            self;
         options.name = name.unwrap_or_else(naming::of_this_program);
         if !naming::is_name(&options.name) {
             return Err(BuildError::HostName { name: options.name });
@@ -467,6 +435,10 @@ impl HostBuilder {
         }
         for id in only {
             options.policy.only.get_or_insert_default().insert(id.try_into()?);
+        }
+        if let Some(stack) = &stack {
+            stack.apply(&mut options.policy);
+            stack.configure(&mut options.config);
         }
         options.policy.features.extend(FEATURES.map(str::to_owned));
         let cache_dir = cache_dir.or_else(default_cache_dir).ok_or(BuildError::NoHome)?;

@@ -10,6 +10,7 @@ use crate::activate::Active;
 use crate::error::{Explain, Failure};
 use crate::host::StartError;
 use crate::report::{PluginState, Refusal};
+use crate::results::{Look, Results};
 use crate::slot::Lease;
 
 /// Why a call has no result.
@@ -199,7 +200,10 @@ pub(crate) fn fault_of_the_plugin(failure: &Failure) -> String {
 pub(crate) fn call(lease: &Lease<'_>, command: &str, arguments: &str) -> Result<Value, CallError> {
     let active = lease.active();
     lease.note(command);
-    let outcome = run(lease, active, command, arguments);
+    let outcome = match &active.results {
+        None => run(lease, active, command, arguments, |_| {}),
+        Some(results) => ask_once(lease, active, results, command, arguments),
+    };
     lease.clear_note();
     if let Err(CallError::Panicked { failure, .. }) = &outcome {
         active.troubles.report(&format!("`{command}` panicked: {failure}"));
@@ -207,11 +211,33 @@ pub(crate) fn call(lease: &Lease<'_>, command: &str, arguments: &str) -> Result<
     outcome
 }
 
+/// Gives what is kept of an earlier call with the same arguments, or runs the command.
+/// Calls that come before the first one has its result run as well.
+#[inline(never)] // so that the way of commands of which nothing is kept stays short
+fn ask_once(
+    lease: &Lease<'_>,
+    active: &Active,
+    results: &Results,
+    command: &str,
+    arguments: &str,
+) -> Result<Value, CallError> {
+    match results.look(command, arguments) {
+        Look::There(answer) => read(active, command, &answer),
+        Look::Missing(ticket) => {
+            run(lease, active, command, arguments, |answer| results.keep(ticket, answer))
+        }
+        Look::NotKept => run(lease, active, command, arguments, |_| {}),
+    }
+}
+
+/// `keep` gets the text of a good result.
+#[inline]
 fn run(
     lease: &Lease<'_>,
     active: &Active,
     command: &str,
     arguments: &str,
+    keep: impl FnOnce(&str),
 ) -> Result<Value, CallError> {
     let plugin = || active.about.manifest.id.clone();
     let command_name = || command.to_owned();
@@ -230,11 +256,11 @@ fn run(
     };
     match outcome {
         // Read here and now: the text is the plugin's, and the lease ends soon.
-        RResult::ROk(json) => serde_json::from_str(&json).map_err(|source| CallError::Result {
-            plugin: plugin(),
-            command: command_name(),
-            source,
-        }),
+        RResult::ROk(json) => {
+            let result = read(active, command, &json)?;
+            keep(&json);
+            Ok(result)
+        }
         RResult::RErr(fault) => {
             let kind = fault.kind;
             let failure = Box::new(active.troubles.scrubbed(Failure::take(fault)));
@@ -252,6 +278,14 @@ fn run(
             })
         }
     }
+}
+
+fn read(active: &Active, command: &str, json: &str) -> Result<Value, CallError> {
+    serde_json::from_str(json).map_err(|source| CallError::Result {
+        plugin: active.about.manifest.id.clone(),
+        command: command.to_owned(),
+        source,
+    })
 }
 
 /// What can be called there, by name.

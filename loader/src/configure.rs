@@ -9,7 +9,7 @@ use plugbay_interface::given::give;
 use plugbay_interface::manifest::{BaseSchema, Manifest, PluginId, Selector};
 use serde_json::Value;
 
-use crate::error::{Explain, Failure};
+use crate::error::Explain;
 use crate::extensions::{ExtensionError, Extensions};
 
 /// Why a plugin does not get its configuration.
@@ -30,16 +30,25 @@ enum Problem {
 /// A configuration that fits, with defaults and secrets in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Configured {
-    own: Own,
+    /// As it was written.
+    given: Value,
+    fitting: Fitting,
     /// The tables of the host's configuration that the plugin registers, by name.
-    extensions: BTreeMap<String, Settled>,
+    extensions: BTreeMap<String, Extension>,
 }
 
 #[derive(Clone, Debug)]
-enum Own {
+enum Fitting {
     /// The plugin has no schema: as it was given.
-    Plain(Value),
+    Plain,
     Settled(Box<Settled>),
+}
+
+#[derive(Clone, Debug)]
+struct Extension {
+    /// As it was written, if it was.
+    given: Option<Value>,
+    settled: Settled,
 }
 
 /// What schemas may build on besides themselves.
@@ -163,28 +172,33 @@ pub(crate) fn settle<'a>(
     let others: Vec<_> = others.collect();
     let by_rule = |error| ConfigError(Problem::Extension(error));
     extensions.may_register(manifest, &others).map_err(by_rule)?;
-    let nothing = Value::Object(serde_json::Map::new());
-    let given = given.unwrap_or(&nothing);
+    let given = given.cloned().unwrap_or_else(nothing);
     if manifest.config_schema.is_none() && manifest.host_config.is_empty() {
-        return Ok(Configured { own: Own::Plain(given.clone()), extensions: BTreeMap::new() });
+        return Ok(Configured { given, fitting: Fitting::Plain, extensions: BTreeMap::new() });
     }
     let schemas = bases(manifest, others.into_iter(), grounds).map_err(wrong_schema)?;
-    let own = match &manifest.config_schema {
-        None => Own::Plain(given.clone()),
+    let fitting = match &manifest.config_schema {
+        None => Fitting::Plain,
         Some(schema) => {
             let declared =
                 Declared::new(schema.clone()).extending(manifest.config_extends.iter().cloned());
-            let settled = settled(manifest, &declared, given, &schemas, grounds)?;
-            Own::Settled(Box::new(settled.map_err(|it| ConfigError(Problem::Unsettled(it)))?))
+            let settled = settled(manifest, &declared, &given, &schemas, grounds)?;
+            let unsettled = |problems| ConfigError(Problem::Unsettled(problems));
+            Fitting::Settled(Box::new(settled.map_err(unsettled)?))
         }
     };
     let mut tables = BTreeMap::new();
     for (name, declared) in &manifest.host_config {
         let given = extensions.value(name);
         let settled = extension(manifest, name, declared, given, &schemas, grounds)?;
-        tables.insert(name.clone(), settled);
+        tables.insert(name.clone(), Extension { given: given.cloned(), settled });
     }
-    Ok(Configured { own, extensions: tables })
+    Ok(Configured { given, fitting, extensions: tables })
+}
+
+/// What is given where nothing is.
+fn nothing() -> Value {
+    Value::Object(serde_json::Map::new())
 }
 
 fn extension(
@@ -195,10 +209,10 @@ fn extension(
     schemas: &Schemas,
     grounds: &Grounds,
 ) -> Result<Settled, ConfigError> {
-    let nothing = Value::Object(serde_json::Map::new());
+    let given = given.cloned().unwrap_or_else(nothing);
     let declared =
         Declared::new(declared.schema.clone()).extending(declared.extends.iter().cloned());
-    let settled = settled(manifest, &declared, given.unwrap_or(&nothing), schemas, grounds)?;
+    let settled = settled(manifest, &declared, &given, schemas, grounds)?;
     settled.map_err(|problems| {
         ConfigError(Problem::Extension(ExtensionError::Unsettled { name: name.into(), problems }))
     })
@@ -262,61 +276,53 @@ fn bases<'a>(
 impl Configured {
     /// As the plugin gets it, secrets in it.
     pub(crate) fn text(&self) -> String {
-        let own = self.own.text();
+        let own = match &self.fitting {
+            Fitting::Plain => self.given.to_string(),
+            Fitting::Settled(settled) => settled.expose().as_str().to_owned(),
+        };
         if self.extensions.is_empty() {
             return own;
         }
         let tables: Vec<_> =
-            self.extensions.iter().map(|(name, table)| (name, table.expose())).collect();
+            self.extensions.iter().map(|(name, table)| (name, table.settled.expose())).collect();
         give(&own, tables.iter().map(|(name, table)| (name.as_str(), table.as_str())))
+    }
+
+    /// Whether it was made of what a plugin is given now.
+    pub(crate) fn is_of(&self, given: Option<&Value>, extensions: &Extensions) -> bool {
+        let own = given.map_or_else(|| self.given == nothing(), |given| self.given == *given);
+        let mut tables = self.extensions.iter();
+        own && tables.all(|(name, table)| table.given.as_ref() == extensions.value(name))
     }
 
     /// Whether a plugin that has this one would notice another one.
     pub(crate) fn is_other_than(&self, earlier: &Self) -> bool {
-        let same = |(name, table): (&String, &Settled)| {
-            let before = earlier.extensions.get(name);
-            before.is_some_and(|before| table.changes_since(before).is_empty())
+        let own = match (&self.fitting, &earlier.fitting) {
+            (Fitting::Settled(new), Fitting::Settled(old)) => !new.changes_since(old).is_empty(),
+            (Fitting::Plain, Fitting::Plain) => self.given != earlier.given,
+            _ => true,
         };
-        self.own.is_other_than(&earlier.own)
-            || self.extensions.len() != earlier.extensions.len()
-            || !self.extensions.iter().all(same)
+        own || self.has_other_tables_than(earlier)
+    }
+
+    /// The same of the tables of the host's configuration alone.
+    pub(crate) fn has_other_tables_than(&self, earlier: &Self) -> bool {
+        let same = |(name, table): (&String, &Extension)| {
+            let before = earlier.extensions.get(name);
+            before.is_some_and(|before| table.settled.changes_since(&before.settled).is_empty())
+        };
+        self.extensions.len() != earlier.extensions.len() || !self.extensions.iter().all(same)
     }
 
     /// Takes its secrets out of texts.
     pub(crate) fn scrubber(&self) -> Option<Scrubber> {
-        let mut scrubber = Scrubber::default();
-        if let Own::Settled(settled) = &self.own {
-            scrubber = settled.scrubber();
-        }
+        let mut scrubber = match &self.fitting {
+            Fitting::Plain => Scrubber::default(),
+            Fitting::Settled(settled) => settled.scrubber(),
+        };
         for table in self.extensions.values() {
-            scrubber = scrubber.and(&table.scrubber());
+            scrubber = scrubber.and(&table.settled.scrubber());
         }
         Some(scrubber).filter(|it| !it.is_empty())
-    }
-
-    /// Takes its secrets out of what a plugin said.
-    pub(crate) fn scrub(&self, failure: &mut Failure) {
-        let Some(scrubber) = self.scrubber() else { return };
-        let texts = [&mut failure.message].into_iter().chain(&mut failure.causes);
-        for text in texts {
-            *text = scrubber.scrub(text).into_owned();
-        }
-    }
-}
-
-impl Own {
-    fn text(&self) -> String {
-        match self {
-            Self::Plain(value) => value.to_string(),
-            Self::Settled(settled) => settled.expose().as_str().to_owned(),
-        }
-    }
-
-    fn is_other_than(&self, earlier: &Self) -> bool {
-        match (self, earlier) {
-            (Self::Settled(new), Self::Settled(old)) => !new.changes_since(old).is_empty(),
-            (Self::Plain(new), Self::Plain(old)) => new != old,
-            _ => true,
-        }
     }
 }

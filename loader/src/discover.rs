@@ -19,6 +19,10 @@ impl Candidate {
         &self.path
     }
 
+    pub(crate) fn known_as(self, path: &Path) -> Self {
+        Self { path: path.to_owned(), ..self }
+    }
+
     pub(crate) fn rank(&self) -> usize {
         self.rank
     }

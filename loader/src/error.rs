@@ -8,8 +8,8 @@ use plugbay_interface::abi::{Fault, FaultKind};
 use serde::Serialize;
 
 use crate::{
-    ActivateError, ConfigError, DiscoverError, LoadError, PersistError, ProbeError, ReloadError,
-    ResolveError, VerifyError, backtrace,
+    ActivateError, ConfigError, ConfigureError, DiscoverError, LoadError, PersistError, ProbeError,
+    ReloadError, ResolveError, VerifyError, backtrace,
 };
 
 /// What every error of this crate can say besides its message.
@@ -46,6 +46,9 @@ pub enum Error {
     /// The plugin did not become ready.
     #[error(transparent)]
     Activate(#[from] ActivateError),
+    /// It serves, and does not take another configuration.
+    #[error(transparent)]
+    Configure(#[from] ConfigureError),
     /// It was ready, and could not take over from the generation that serves.
     #[error(transparent)]
     Reload(#[from] ReloadError),
@@ -74,6 +77,7 @@ impl Error {
             Self::Probe(error) => error,
             Self::Load(error) => error,
             Self::Activate(error) => error,
+            Self::Configure(error) => error,
             Self::Reload(error) => error,
             Self::Persist(error) => error,
         }

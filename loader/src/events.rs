@@ -79,6 +79,25 @@ pub enum Happening {
         /// What took how long.
         times: Times,
     },
+    /// A plugin has another configuration, in the generation that serves.
+    Configured(Reconfigured),
+    /// A plugin did not take another configuration, and serves on with the one that it had.
+    NotConfigured {
+        /// The plugin.
+        plugin: PluginId,
+        /// Its version.
+        version: Version,
+        /// The generation that serves on.
+        generation: u64,
+        /// What led to the attempt.
+        cause: Cause,
+        /// The stable code of the reason.
+        code: String,
+        /// Why not.
+        reason: String,
+        /// What to do.
+        help: String,
+    },
     /// A file is no plugin that can serve, and none serves because of it.
     Refused {
         /// The file.
@@ -177,6 +196,22 @@ pub struct Reloaded {
     pub note: Option<String>,
 }
 
+/// A configuration that was taken by a generation which serves.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Reconfigured {
+    /// The plugin.
+    pub plugin: PluginId,
+    /// Its version.
+    pub version: Version,
+    /// Its generation.
+    pub generation: u64,
+    /// What led to it.
+    pub cause: Cause,
+    /// What took how long.
+    pub times: Times,
+}
+
 /// What led to a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "cause", content = "why", rename_all = "snake_case")]
@@ -215,6 +250,8 @@ pub struct Times {
     pub activate: Option<Duration>,
     /// Of that: how long calls had to wait at most, for the state.
     pub pause: Option<Duration>,
+    /// Giving it another configuration. Calls do not wait for that.
+    pub configure: Option<Duration>,
     /// Waiting for running calls to end.
     pub drain: Option<Duration>,
     /// Saving the state.
@@ -299,10 +336,12 @@ impl Happening {
         match self {
             Self::Loaded { plugin, .. }
             | Self::Kept { plugin, .. }
+            | Self::NotConfigured { plugin, .. }
             | Self::Unloaded { plugin, .. }
             | Self::Retired { plugin, .. }
             | Self::InUse { plugin, .. } => Some(plugin),
             Self::Reloaded(reloaded) => Some(&reloaded.plugin),
+            Self::Configured(configured) => Some(&configured.plugin),
             Self::Refused { plugin, .. } => plugin.as_ref(),
             Self::Registry { .. } | Self::Watching { .. } => None,
         }
@@ -311,7 +350,8 @@ impl Happening {
 
 impl Serialize for Times {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { detect, verify, probe, load, activate, pause, drain, save, unload } = *self;
+        let Self { detect, verify, probe, load, activate, pause, configure, drain, save, unload } =
+            *self;
         let named = [
             ("detect_us", detect),
             ("verify_us", verify),
@@ -319,6 +359,7 @@ impl Serialize for Times {
             ("load_us", load),
             ("activate_us", activate),
             ("pause_us", pause),
+            ("configure_us", configure),
             ("drain_us", drain),
             ("save_us", save),
             ("unload_us", unload),

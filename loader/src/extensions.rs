@@ -75,8 +75,8 @@ impl Explain for ExtensionError {
     fn code(&self) -> &'static str {
         match self {
             Self::Unsettled { problems, .. } => problems.code(),
-            Self::Taken { .. } => "PB1520",
-            Self::Reserved { .. } => "PB1521",
+            Self::Taken { .. } => "PB1531",
+            Self::Reserved { .. } => "PB1532",
         }
     }
 
@@ -170,4 +170,4 @@ pub(crate) fn stranger(name: &str, meant: Option<&str>) -> String {
 }
 
 /// The code of that.
-pub(crate) const STRANGER: &str = "PB1522";
+pub(crate) const STRANGER: &str = "PB1533";

@@ -197,7 +197,8 @@ impl Handover {
             return Err(HandoverError::GivenUp);
         }
         let saved = match lease.instance() {
-            Some(instance) => state_of(instance, self.limits.max_state)?,
+            Some(instance) => state_of(instance, self.limits.max_state)
+                .map_err(|error| error.without_secrets_of(lease.active()))?,
             None => None,
         };
         drop(lease);
@@ -293,6 +294,17 @@ impl Taker for Handover {
 impl Drop for Handover {
     fn drop(&mut self) {
         self.give_up();
+    }
+}
+
+impl HandoverError {
+    fn without_secrets_of(self, active: &Active) -> Self {
+        match self {
+            Self::Save { failure } => {
+                Self::Save { failure: Box::new(active.troubles.scrubbed(*failure)) }
+            }
+            other => other,
+        }
     }
 }
 

@@ -2,24 +2,31 @@
 
 mod attempts;
 mod bring_up;
+mod by_hand;
+mod calling;
 mod configuring;
 mod deciding;
 mod demand;
+mod ending;
 mod errors;
+mod finding;
 mod known;
 mod lifecycle;
+mod loading;
 mod recording;
 mod reloading;
 mod retiring;
 mod rolling_back;
+mod saving;
 mod settling;
+mod status;
 mod watching;
 mod wishing;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
@@ -28,7 +35,6 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use log::LevelFilter;
 use parking_lot::Mutex;
 use plugbay_interface::manifest::Manifest;
-use plugbay_interface::service::Contract;
 use serde_json::Value;
 
 pub use errors::{LoadPluginError, StartError};
@@ -36,14 +42,12 @@ use known::{Known, Leaving, Previous, Record};
 use settling::Change;
 
 use crate::builder::{HostBuilder, Options};
-use crate::call::{self, CallError};
 use crate::close::{PinnedLibraries, PinnedLibrary};
 use crate::discover::discover_file;
 use crate::events::{Cause, Chronicle, Event, Events, Reloaded, Times};
 use crate::keeper::{Asked, Wish};
 use crate::persist::{Persisted, SaveError};
 use crate::platform;
-use crate::plugin::PluginHandle;
 use crate::probe::Prober;
 use crate::recorder::Recorder;
 use crate::registry::{HeldBack, RegistryError, Selector as Released};
@@ -51,8 +55,7 @@ use crate::reload::{LookedAt, Outcome, RollbackError};
 use crate::report::{PluginState, PluginStatus, Refusal, StartReport};
 use crate::resolve::Plan;
 use crate::seat::{Named, Seat, Table};
-use crate::service::{ContractStatus, Service, ServiceError, Services, contracts_of};
-use crate::slot::{self, Slot};
+use crate::slot::Slot;
 use crate::snapshot::Workspace;
 use crate::tell::Tell;
 use crate::unload::{UnloadError, Unloaded};
@@ -178,80 +181,6 @@ impl Host {
         Ok(self.inner().start())
     }
 
-    /// Calls a command of a plugin on this thread, and waits for its result.
-    ///
-    /// Takes no lock; may be called from any number of threads at once. Waits while
-    /// the state of the plugin is handed over to another generation, or while it is
-    /// unloaded. A panic of the plugin is an error, and the plugin goes on serving.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such plugin or command, the plugin said no, or the host was
-    /// stopped.
-    pub fn call(&self, plugin: &str, command: &str, arguments: Value) -> Result<Value, CallError> {
-        self.call_json(plugin, command, &arguments.to_string())
-    }
-
-    /// As [`call`](Host::call), with arguments that are JSON already.
-    ///
-    /// # Errors
-    ///
-    /// As `call`; text that is no JSON is an error of the arguments.
-    pub fn call_json(
-        &self,
-        plugin: &str,
-        command: &str,
-        arguments: &str,
-    ) -> Result<Value, CallError> {
-        let inner = self.inner();
-        let table = inner.table.load();
-        let lease = table
-            .get(plugin)
-            .filter(|_| !inner.stopped.load(Ordering::Relaxed))
-            .and_then(|slot| slot.enter());
-        match lease {
-            Some(lease) => call::call(&lease, command, arguments),
-            None => self.call_some_version(&table, plugin, command, arguments),
-        }
-    }
-
-    /// Where the text is no seat's name: an id with versions, or an id of which several
-    /// versions serve.
-    #[cold]
-    fn call_some_version(
-        &self,
-        table: &Table,
-        plugin: &str,
-        command: &str,
-        arguments: &str,
-    ) -> Result<Value, CallError> {
-        let inner = self.inner();
-        let named = Named::read(plugin).ok().filter(|_| !inner.stopped.load(Ordering::Relaxed));
-        let found = named.as_ref().and_then(|named| table.find(named.selector()));
-        let lease = found.and_then(|(_, slot)| slot.enter());
-        // It may have been replaced since.
-        let is_meant = |lease: &slot::Lease<'_>| {
-            let version = &lease.active().about.manifest.version;
-            named.as_ref().is_some_and(|it| it.selector().has(it.id(), version))
-        };
-        match lease.filter(is_meant) {
-            Some(lease) => call::call(&lease, command, arguments),
-            None => Err(inner.why_not(plugin)),
-        }
-    }
-
-    /// A way to one plugin that has served, without looking it up at each call.
-    /// It lives through reloads; whether the plugin serves, each call says.
-    ///
-    /// Of `sql@^1` a version in that range serves, or calls are refused. Where versions run
-    /// side by side, it is the way to the line of the newest one that serves now.
-    pub fn plugin(&self, id: &str) -> Option<PluginHandle> {
-        let named = Named::read(id).ok()?;
-        let (seat, slot) = self.inner().slot_of(&named)?;
-        let range = named.range_within(&seat);
-        Some(PluginHandle::new(self.clone(), seat, slot, range))
-    }
-
     /// Loads the file of a plugin anew, where its bytes have changed, and lets
     /// the new generation take over: it is verified, loaded and constructed
     /// while the old one serves, gets its state, and then every new call goes to
@@ -273,20 +202,46 @@ impl Host {
     }
 
     /// Gives a plugin another configuration: it is checked by the plugin's schema, and then
-    /// a new generation of the same file takes over with it, and with the state, as at a
-    /// reload. What makes no difference changes nothing. A plugin that does not serve gets
-    /// it when it does. Of `sql@^1`, only versions in that range.
+    /// given to the plugin, which takes it while it serves ([`Outcome::Configured`]), or wants
+    /// a reload: a new generation of the same file takes over with it, and with the state.
+    /// What makes no difference changes nothing. A plugin that does not serve gets it when
+    /// it does. Of `sql@^1`, only versions in that range.
+    ///
+    /// Blocks until the plugin has taken it, up to the
+    /// [`activation_deadline`](HostBuilder::activation_deadline), and as a
+    /// [`reload`](Host::reload) where there is one. Calls do not wait for what is taken
+    /// while it serves; results that are kept of the plugin's commands are dropped.
+    ///
+    /// A [`rollback`](Host::rollback) afterwards is about generations. The one before gets the
+    /// configuration that holds, unless it is the same file, which was replaced for its
+    /// configuration: then it comes back with the one that it had.
     ///
     /// # Errors
     ///
-    /// When it does not fit, a secret cannot be had, or the new generation does not come up;
-    /// then the plugin goes on with the configuration that it has.
+    /// When it does not fit, a secret cannot be had, the plugin says no, panics or does not
+    /// come to an end ([`ConfigureError`](crate::ConfigureError)), or the new generation does
+    /// not come up; then the plugin goes on with the configuration that it has.
     pub fn configure(&self, id: &str, config: Value) -> Result<Outcome, LoadPluginError> {
         let id = Named::read(id)?;
         let inner = self.inner();
         let _changing = inner.change();
         inner.running()?;
-        inner.configure(&id, config)
+        inner.configure(&id, Some(config))
+    }
+
+    /// Takes back what a plugin was configured with, by the builder or by
+    /// [`configure`](Self::configure) under the same name: it goes on with its defaults, or
+    /// with what is said of it by another name (`sql`, where this was of `sql@^1`).
+    ///
+    /// # Errors
+    ///
+    /// As `configure`.
+    pub fn unconfigure(&self, id: &str) -> Result<Outcome, LoadPluginError> {
+        let id = Named::read(id)?;
+        let inner = self.inner();
+        let _changing = inner.change();
+        inner.running()?;
+        inner.configure(&id, None)
     }
 
     /// Gives a table of the host's own configuration another value, or takes it out: the
@@ -365,35 +320,6 @@ impl Host {
         self.inner().save(&seat)
     }
 
-    /// A plugin's service of a contract: `host.service::<dyn Renderer>("markdown")`. It
-    /// lives through reloads.
-    ///
-    /// # Errors
-    ///
-    /// When the plugin does not serve, does not offer the contract, or another form of it.
-    pub fn service<C: Contract + ?Sized>(&self, id: &str) -> Result<Service<C>, ServiceError> {
-        match self.plugin(id) {
-            Some(plugin) => Service::new(plugin),
-            None => Err(self.inner().why_not(id).into()),
-        }
-    }
-
-    /// The plugins that offer a contract:
-    /// `host.services::<dyn Renderer>().capability("tables").best()`.
-    pub fn services<C: Contract + ?Sized>(&self) -> Services<C> {
-        Services::new(self.clone())
-    }
-
-    /// All contracts that plugins which serve offer or call, by id.
-    pub fn contracts(&self) -> Vec<ContractStatus> {
-        contracts_of(&self.inner().manifests())
-    }
-
-    /// Why a call found nobody.
-    pub(crate) fn why_not(&self, id: &str) -> CallError {
-        self.inner().why_not(id)
-    }
-
     /// What happened to plugins in this host, the oldest first: the last 1,000
     /// events.
     pub fn history(&self) -> Vec<Event> {
@@ -418,7 +344,9 @@ impl Host {
         self.inner().load(&id)
     }
 
-    /// Brings up the plugin in one file, which need not be in the folders.
+    /// Brings up the plugin in one file, which need not be in the folders. It goes before the
+    /// other files of its plugin, also when it is disabled and enabled, until one of those is
+    /// asked for with [`load`](Self::load) or [`reload`](Self::reload).
     ///
     /// # Errors
     ///
@@ -503,6 +431,21 @@ impl Host {
     pub fn plugins(&self) -> Vec<PluginStatus> {
         let known = self.inner().known.lock();
         known.plugins.values().map(|record| self.inner().status(record)).collect()
+    }
+
+    /// What is known of one plugin: of several versions, the newest that serves, or else the
+    /// newest.
+    pub fn status(&self, plugin: &str) -> Option<PluginStatus> {
+        let named = Named::read(plugin).ok()?;
+        let inner = self.inner();
+        let known = inner.known.lock();
+        let its = known.plugins.iter().filter(|(seat, _)| seat.id() == named.id());
+        let its = its.map(|(seat, it)| (seat.clone(), it.about.manifest.version.clone()));
+        let meant = named.of(its.collect());
+        let records = meant.iter().filter_map(|seat| known.plugins.get(seat));
+        let is_active = |it: &Record| it.state == PluginState::Active;
+        let of_all = records.max_by_key(|it| (is_active(it), it.about.manifest.version.clone()))?;
+        Some(inner.status(of_all))
     }
 
     /// The libraries of ended generations that are still in memory, and why; also

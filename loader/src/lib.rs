@@ -52,16 +52,20 @@ mod plugin;
 mod probation;
 mod probe;
 mod protect;
+mod reconfigure;
 mod recorder;
 mod records;
 pub mod registry;
 mod reload;
 mod report;
 mod resolve;
+mod results;
 mod seat;
+mod secrets;
 mod service;
 mod slot;
 mod snapshot;
+pub mod stack;
 mod sync;
 mod tell;
 mod unload;
@@ -78,7 +82,7 @@ pub use close::PinnedLibrary;
 pub use configure::{ConfigError, check_config, check_extension, config_for};
 pub use discover::{Candidate, DiscoverError, Discovered, discover, discover_file};
 pub use error::{Error, Explain, Failure, printable};
-pub use events::{Cause, Event, Events, Happening, Reloaded, Times};
+pub use events::{Cause, Event, Events, Happening, Reconfigured, Reloaded, Times};
 pub use extensions::{ExtensionError, Extensions};
 pub use handover::HandoverError;
 pub use host::{Host, LoadPluginError, StartError};
@@ -88,6 +92,7 @@ pub use offers::Difference;
 pub use persist::{PersistError, SaveError};
 pub use plugin::{Lease, LongLease, PluginHandle};
 pub use probe::{Probe, ProbeError};
+pub use reconfigure::ConfigureError;
 pub use records::Holder;
 pub use reload::{LookedAt, Outcome, ReloadError, RollbackError};
 pub use report::{
@@ -95,6 +100,7 @@ pub use report::{
     StartReport, full_message,
 };
 pub use resolve::{Plan, ResolveError, Resolved, resolve};
+pub use results::ResultsStatus;
 pub use seat::{InvalidName, Several};
 pub use service::{
     ContractStatus, Entered, Held, ProviderStatus, Service, ServiceError, Services, contracts_of,
@@ -109,13 +115,15 @@ pub use watch::WatchOptions;
 pub use plugbay_config as config;
 /// The decision which plugins run.
 pub use plugbay_resolve::{
-    Active, Advice, Because, Chosen, Decision, Entry as LockEntry, HeldBack, KindRule, Line, Lock,
-    LockError, Missing, Name, Offer, Policy, Profile, Reason, Refused, UnknownProfile, Versions,
-    Why,
+    Active, Advice, Because, Chosen, Decision, Entry as LockEntry, Exclusion, HeldBack, KindRule,
+    Line, Lock, LockError, Member, Members, Missing, Name, Offer, Policy, Profile, Reason, Refused,
+    UnknownProfile, Versions, Why,
 };
 
 /// What is known of plugins, kept across restarts.
 pub use registry::{Registry, RegistryError};
+/// What a host runs for one purpose.
+pub use stack::{Stack, StackError};
 
 /// The interface crate: what plugins are written against.
 pub use plugbay_interface as interface;

@@ -6,7 +6,6 @@ use std::sync::{Arc, Weak};
 
 use log::{Level, LevelFilter, Metadata, Record};
 use parking_lot::Mutex;
-use plugbay_config::schema::Scrubber;
 use plugbay_interface::abi::abi_stable::sabi_trait::TD_Opaque;
 use plugbay_interface::abi::abi_stable::std_types::{RNone, ROption, RResult, RStr, RString, RVec};
 use plugbay_interface::abi::{
@@ -15,11 +14,14 @@ use plugbay_interface::abi::{
 };
 use plugbay_interface::manifest::PluginId;
 
+use crate::configure::Configured;
 use crate::footprint::in_library;
 use crate::handover::{Handover, HandoverError};
 use crate::host::Inner;
 use crate::probation::Troubles;
 use crate::report::Loadable;
+use crate::results::Most;
+use crate::secrets::Secrets;
 use crate::service;
 
 /// What a generation is told.
@@ -27,11 +29,12 @@ pub(crate) struct Link {
     pub(crate) id: PluginId,
     pub(crate) generation: u64,
     pub(crate) data_dir: PathBuf,
-    /// JSON.
-    pub(crate) configuration: String,
-    /// Takes its secrets out of what it logs.
-    pub(crate) scrubber: Option<Scrubber>,
+    pub(crate) configured: Arc<Configured>,
+    /// What is not in what it logs.
+    pub(crate) secrets: Arc<Secrets>,
     pub(crate) state: StateSource,
+    /// How many results of its commands are kept.
+    pub(crate) results: Most,
     pub(crate) wants_backtraces: bool,
     pub(crate) log_level: LevelFilter,
     pub(crate) troubles: Arc<Troubles>,
@@ -74,7 +77,7 @@ impl HostSide for Link {
     }
 
     fn configuration(&self) -> RString {
-        self.configuration.as_str().into()
+        self.configured.text().into()
     }
 
     fn take_state(&self) -> ROption<SavedState> {
@@ -123,8 +126,7 @@ impl HostSide for Link {
         };
         let file = Some(record.file.as_str()).filter(|file| !file.is_empty());
         let line = Some(record.line).filter(|line| *line > 0);
-        let text = record.message.as_str();
-        let text = self.scrubber.as_ref().map_or(text.into(), |scrubber| scrubber.scrub(text));
+        let text = self.secrets.scrub(record.message.as_str());
         let _in_library = in_library();
         // The logger is the host's own code, and may be wrong as well.
         let _ = catch_unwind(AssertUnwindSafe(|| {

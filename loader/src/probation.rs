@@ -1,14 +1,14 @@
 //! A new generation is watched for a while: too much trouble, and the one
 //! before it takes over again.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-
-use crossbeam_channel::Sender;
-use plugbay_config::schema::Scrubber;
 
 use crate::error::Failure;
 use crate::keeper::Wish;
 use crate::seat::Seat;
+use crate::secrets::Secrets;
+use crossbeam_channel::Sender;
 
 /// What goes wrong in one generation: calls that panicked, and times that it
 /// said itself that it is not well.
@@ -21,18 +21,18 @@ pub(crate) struct Troubles {
     seen: AtomicU32,
     on_probation: AtomicBool,
     keeper: Sender<Wish>,
-    scrubber: Option<Scrubber>,
+    secrets: Arc<Secrets>,
 }
 
 impl Troubles {
     pub(crate) fn new(plugin: Seat, generation: u64, allowed: u32, keeper: Sender<Wish>) -> Self {
         let (seen, on_probation) = (AtomicU32::new(0), AtomicBool::new(false));
-        Self { plugin, generation, allowed, seen, on_probation, keeper, scrubber: None }
+        Self { plugin, generation, allowed, seen, on_probation, keeper, secrets: Arc::default() }
     }
 
     /// One more. From any thread; does not block.
     pub(crate) fn report(&self, what: &str) {
-        let what = &*self.scrubber.as_ref().map_or(what.into(), |scrubber| scrubber.scrub(what));
+        let what = &*self.secrets.scrub(what);
         // `SeqCst`, here and at the begin: of two that happen at once, one sees the other.
         let seen = self.seen.fetch_add(1, Ordering::SeqCst).saturating_add(1);
         if self.on_probation.load(Ordering::SeqCst) && seen == self.allowed.saturating_add(1) {
@@ -41,19 +41,24 @@ impl Troubles {
     }
 
     /// What is told of it is told without these secrets.
-    pub(crate) fn without(mut self, secrets: Option<Scrubber>) -> Self {
-        self.scrubber = secrets;
+    pub(crate) fn without(mut self, secrets: Arc<Secrets>) -> Self {
+        self.secrets = secrets;
         self
     }
 
+    /// What is not told of it.
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
     /// What the plugin said, without the secrets of its configuration.
-    pub(crate) fn scrubbed(&self, mut failure: Failure) -> Failure {
-        if let Some(scrubber) = &self.scrubber {
-            for text in [&mut failure.message].into_iter().chain(&mut failure.causes) {
-                *text = scrubber.scrub(text).into_owned();
-            }
-        }
-        failure
+    pub(crate) fn scrubbed(&self, failure: Failure) -> Failure {
+        self.secrets.scrubbed(failure)
+    }
+
+    /// The same of a text.
+    pub(crate) fn without_secrets(&self, text: &str) -> String {
+        self.secrets.scrub(text).into_owned()
     }
 
     /// From now on too many have consequences; those since it was constructed count.

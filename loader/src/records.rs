@@ -27,6 +27,8 @@ static RECORDS: Mutex<Vec<Arc<Record>>> = Mutex::new(Vec::new());
 /// What is noted in place of a command while a plugin is told of services. Known by its
 /// address, as those are.
 pub(crate) static TOLD: String = String::new();
+/// The same while it is given a configuration.
+pub(crate) static CONFIGURED: String = String::new();
 
 /// What a thread has before it has one of its own: its first mark is taken.
 static NONE: Record = Record {
@@ -86,7 +88,7 @@ impl Who {
 pub(crate) struct Entry {
     pub(crate) mark: Mark<Active>,
     /// The name of the command: a key of the manifest that the mark's generation has,
-    /// or [`TOLD`].
+    /// or one of [`TOLD`] and [`CONFIGURED`].
     command: AtomicPtr<String>,
     /// When the call began, in nanoseconds of [`clock`]; 0 for not known.
     began: AtomicU64,
@@ -104,7 +106,7 @@ pub struct Holder {
     /// began to.
     pub plugin: Option<PluginId>,
     /// The command that it runs, where it is a call of one; `service_changed` while the
-    /// plugin is told of services.
+    /// plugin is told of services, `configure` while it takes a configuration.
     pub command: Option<String>,
     /// For how long, where that is known; to a few milliseconds.
     pub held_for: Option<Duration>,
@@ -273,9 +275,12 @@ pub(crate) fn users_of(generation: &Active) -> Vec<Holder> {
             let noted = entry.command.load(Ordering::Relaxed).cast_const();
             let commands = &generation.about.manifest.commands;
             let mut known = commands.keys();
-            let command = match ptr::eq(noted, &raw const TOLD) {
-                true => Some("service_changed".to_owned()),
-                false => known.find(|command| ptr::eq(*command, noted)).cloned(),
+            let command = if ptr::eq(noted, &raw const TOLD) {
+                Some("service_changed".to_owned())
+            } else if ptr::eq(noted, &raw const CONFIGURED) {
+                Some("configure".to_owned())
+            } else {
+                known.find(|command| ptr::eq(*command, noted)).cloned()
             };
             let began = entry.began.load(Ordering::Relaxed);
             let held_for = (began > 0).then(|| Duration::from_nanos(clock().saturating_sub(began)));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use plugbay_interface::manifest::PluginId;
 
 use crate::error::Explain;
-use crate::events::Reloaded;
+use crate::events::{Reconfigured, Reloaded};
 use crate::handover::HandoverError;
 use crate::host::{LoadPluginError, StartError};
 use crate::report::{PluginStatus, Refusal};
@@ -24,6 +24,8 @@ pub enum Outcome {
     OnDemand(Box<PluginStatus>),
     /// It took over.
     Reloaded(Box<Reloaded>),
+    /// The generation that serves has taken another configuration.
+    Configured(Box<Reconfigured>),
 }
 
 /// One plugin that was looked at again.

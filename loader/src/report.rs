@@ -13,6 +13,7 @@ use crate::error::{Error, Explain, printable};
 use crate::events::Happening;
 use crate::records::Holder;
 use crate::resolve::ResolveError;
+use crate::results::ResultsStatus;
 use crate::seat::Seat;
 use crate::unload::Pin;
 use crate::verify::{Verified, VerifyError};
@@ -269,6 +270,8 @@ pub struct PluginStatus {
     pub calls: u64,
     /// Its generations that could serve, and those that are only still in use.
     pub generations: Vec<GenerationStatus>,
+    /// What is kept of the results of its commands, where it lets keep some and serves.
+    pub results: Option<ResultsStatus>,
     /// Why libraries of earlier generations are still in memory: generation and reason.
     pub pinned: Vec<(u64, Pin)>,
     /// The BLAKE3 hash of the file, in hex.

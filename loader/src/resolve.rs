@@ -25,6 +25,11 @@ impl Resolved {
         &self.verified
     }
 
+    /// Bytes that were copied from this file.
+    pub(crate) fn known_as(self, path: &Path) -> Self {
+        Self { verified: self.verified.known_as(path) }
+    }
+
     pub(crate) fn into_verified(self) -> Verified {
         self.verified
     }
@@ -190,9 +195,19 @@ impl Plan {
         of_it.map(|chosen| &self.offers[chosen.offer]).take_while(move |it| it.manifest.id == *id)
     }
 
-    /// Those that do not, each with the shortest true reason, by id and path.
+    /// Those that do not, each with the shortest true reason, by id and path; without those
+    /// that are only [`outside`](Self::outside).
     pub fn held_back(&self) -> Vec<ResolveError> {
-        let held = self.decision.held_back.iter();
+        self.not_run(|reason| !matches!(reason, Reason::NotMember { .. }))
+    }
+
+    /// Those that do not run as a stack says what does, and neither names nor needs them.
+    pub fn outside(&self) -> Vec<ResolveError> {
+        self.not_run(|reason| matches!(reason, Reason::NotMember { .. }))
+    }
+
+    fn not_run(&self, wanted: impl Fn(&Reason) -> bool) -> Vec<ResolveError> {
+        let held = self.decision.held_back.iter().filter(|one| wanted(&one.reason));
         held.map(|one| ResolveError::new(&self.offers[one.offer], one.reason.clone())).collect()
     }
 

@@ -5,6 +5,9 @@
 //! plugin's state is being handed over or because it does not serve, a call
 //! looks at the gate.
 
+mod drain;
+mod lease;
+
 use std::marker::PhantomData;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,20 +15,19 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicPtr;
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use plugbay_interface::abi::InstanceBox;
 use plugbay_interface::manifest::PluginId;
 use semver::Version;
+
+pub(crate) use drain::{drain, drain_unless, holders_of};
 
 use crate::activate::Active;
 use crate::counted::Place;
 use crate::keeper::Ask;
 use crate::offers::Wants;
 use crate::on_thread::waits_for_a_host;
-use crate::platform;
-use crate::records::{self, Entry, Holder};
+use crate::records::{self, Entry};
 use crate::sync::Ordering;
 
 #[derive(Debug)]
@@ -238,14 +240,19 @@ impl Slot {
     }
 
     /// Lets a generation serve from now on, and calls that wait go on with it.
-    /// Gives the one that served before: it may still be in use.
+    /// Gives the one that served before: it may still be in use. One that comes back begins
+    /// without the results that it had, and none are kept of the one that goes.
     pub(crate) fn open(&self, active: Arc<Active>) -> Option<Arc<Active>> {
+        active.forget_results();
         let mut gate = self.gate.lock();
         self.place.store(Arc::as_ptr(&active).cast_mut(), Ordering::SeqCst);
         gate.door = Door::Open;
         gate.sleeper = None;
         let before = gate.serving.replace(active);
         self.wake(gate);
+        if let Some(before) = &before {
+            before.forget_results();
+        }
         before
     }
 
@@ -281,6 +288,9 @@ impl Slot {
         gate.sleeper = None;
         let before = gate.serving.take();
         self.wake(gate);
+        if let Some(before) = &before {
+            before.forget_results();
+        }
         before
     }
 
@@ -333,159 +343,4 @@ fn mark_under(kept: &Arc<Active>, door: Door) -> Option<&'static Entry> {
     let entry = records::mark_last(generation);
     kept.counted.remove(&place);
     Some(entry)
-}
-
-/// Whether nobody uses a generation, and nobody will: what a place points to no
-/// longer is used only by who has got it from somebody that used it.
-///
-/// From a mark comes another mark, behind it (`protect.rs`), or a count that is taken
-/// before the mark is given back; from a count comes another one, or a mark that is
-/// taken before the count is given back. So when nothing is counted, and nothing was
-/// while the marks were looked through, those that were found to be none are all.
-fn is_idle(active: &Active) -> bool {
-    let before = active.counted.counts();
-    before.held == 0 && !records::is_used(active) && active.counted.counts() == before
-}
-
-/// Waits until nobody uses a generation that no place points to any more. Gives
-/// back who still does at the end of the time.
-pub(crate) fn drain(active: Arc<Active>, limit: Duration) -> Result<Drained, Vec<Holder>> {
-    drain_unless(active, limit, || false)
-}
-
-/// As [`drain`], and gives up early when it is told to.
-pub(crate) fn drain_unless(
-    active: Arc<Active>,
-    limit: Duration,
-    over: impl Fn() -> bool,
-) -> Result<Drained, Vec<Holder>> {
-    // None: for ever.
-    let end = Instant::now().checked_add(limit);
-    let mut pause = Duration::from_micros(20);
-    let mut looks = 0_u32;
-    // Without it the marks prove nothing, so then it counts as in use.
-    let ordered = platform::heavy_barrier();
-    loop {
-        if ordered && is_idle(&active) {
-            return Ok(Drained(active));
-        }
-        if over() || end.is_some_and(|end| Instant::now() >= end) {
-            let mut holders = records::users_of(&active);
-            holders.extend(active.counted.holders());
-            return Err(holders);
-        }
-        // Whoever leaves does so with a plain store, which wakes nobody.
-        looks += 1;
-        if looks < 50 {
-            std::thread::yield_now();
-        } else {
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(1));
-        }
-    }
-}
-
-/// Who uses a generation now.
-pub(crate) fn holders_of(active: &Active) -> Vec<Holder> {
-    let mut holders = records::users_of(active);
-    holders.extend(active.counted.holders());
-    holders
-}
-
-impl Drained {
-    pub(crate) fn active(&self) -> &Active {
-        &self.0
-    }
-
-    pub(crate) fn active_arc(&self) -> Arc<Active> {
-        self.0.clone()
-    }
-
-    /// Uses it once more, alone as long as its slot is shut.
-    pub(crate) fn into_lease(self) -> CountedLease {
-        CountedLease::new(self.0, None)
-    }
-}
-
-impl<'a> Lease<'a> {
-    #[inline(always)]
-    fn new(active: &'a Active, entry: &'static Entry) -> Self {
-        Self { active, entry, on_this_thread: PhantomData }
-    }
-
-    #[inline(always)]
-    pub(crate) fn active(&self) -> &'a Active {
-        self.active
-    }
-
-    /// The plugin's value.
-    #[inline(always)]
-    pub(crate) fn instance(&self) -> Option<&InstanceBox> {
-        // SAFETY: borrowed from this lease.
-        unsafe { self.active.instance() }
-    }
-
-    /// The lease as a word, to be given back with [`give_back`](Self::give_back).
-    pub(crate) fn into_token(self) -> usize {
-        let token = ptr::from_ref(self.entry).expose_provenance();
-        mem::forget(self);
-        token
-    }
-
-    /// Gives back a lease that was made a word.
-    ///
-    /// # Safety
-    ///
-    /// On the thread of `into_token`, which gave this word; once.
-    pub(crate) unsafe fn give_back(token: usize) {
-        // SAFETY: the caller's promise: the entry is there until its mark is free.
-        unsafe { &*ptr::with_exposed_provenance::<Entry>(token) }.mark.release();
-    }
-
-    /// Says what it is for.
-    pub(crate) fn note(&self, command: &str) {
-        let commands = &self.active.about.manifest.commands;
-        if let Some((command, _)) = commands.get_key_value(command) {
-            self.entry.note(command);
-        }
-    }
-
-    /// Says that it is for telling the plugin of services.
-    pub(crate) fn note_told(&self) {
-        self.entry.note(&records::TOLD);
-    }
-
-    /// Takes a note back.
-    pub(crate) fn clear_note(&self) {
-        self.entry.clear_note();
-    }
-}
-
-impl Drop for Lease<'_> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        self.entry.mark.release();
-    }
-}
-
-impl CountedLease {
-    fn new(active: Arc<Active>, plugin: Option<Arc<PluginId>>) -> Self {
-        Self { place: active.counted.add(plugin), active }
-    }
-
-    pub(crate) fn active(&self) -> &Active {
-        &self.active
-    }
-
-    /// The plugin's value.
-    pub(crate) fn instance(&self) -> Option<&InstanceBox> {
-        // SAFETY: borrowed from this lease.
-        unsafe { self.active.instance() }
-    }
-}
-
-impl Drop for CountedLease {
-    fn drop(&mut self) {
-        self.active.counted.remove(&self.place);
-    }
 }

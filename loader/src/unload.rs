@@ -237,6 +237,7 @@ pub(crate) fn retire(
     let ended = on_thread(id, mapped.footprint(), &Deadline::new(deadline), work, || true);
     // What it does from now on comes too late.
     let Progress { state, saved, failures, deactivates } = mem::take(&mut *progress.lock());
+    let failures = failures.iter().map(|said| active.troubles.without_secrets(said)).collect();
     (retired.state, retired.saved, retired.failures) = (state, saved, failures);
     match ended {
         Ok(()) => {}

@@ -48,6 +48,11 @@ impl Verified {
         self.candidate.path()
     }
 
+    /// Bytes that were copied from this file.
+    pub(crate) fn known_as(self, path: &Path) -> Self {
+        Self { candidate: self.candidate.known_as(path), ..self }
+    }
+
     /// What the plugin says of itself.
     pub fn manifest(&self) -> &Manifest {
         &self.embedded.manifest

@@ -151,25 +151,29 @@ fn bench() {
     let library = fs::read(shipped("plugbay-fixture-piece")).unwrap();
     let worker = released("plugbay-worker");
     let scratch = tempfile::tempdir().unwrap();
-    let folder = scratch.path().join("plugins");
-    fs::create_dir(&folder).unwrap();
-    for (id, more) in plugins() {
-        fs::write(folder.join(format!("{id}.so")), piece_of(&library, &id, "1.1.0", &more))
-            .unwrap();
+    let [eager, lazy] = ["plugins", "lazy"].map(|name| scratch.path().join(name));
+    for (folder, head) in [(&eager, ""), (&lazy, "activation = \"on-demand\"\n")] {
+        fs::create_dir(folder).unwrap();
+        for (id, more) in plugins() {
+            let plugin = piece_of(&library, &id, "1.1.0", &format!("{head}{more}"));
+            fs::write(folder.join(format!("{id}.so")), plugin).unwrap();
+        }
     }
     let cache = scratch.path().join("cache");
     let in_child = |what: &str| {
+        let folder = if what == "lazy" { &lazy } else { &eager };
         let measure = OsStr::new("measure");
         in_child(&[measure, what.as_ref(), folder.as_ref(), cache.as_ref(), worker.as_ref()])
     };
     in_child("start");
-    let mut series: [Vec<f64>; 3] = Default::default();
+    let mut series: [Vec<f64>; 4] = Default::default();
     for _ in 0..5 {
         series[0].push(in_child("loop"));
         series[1].push(in_child("start"));
         series[2].push(in_child("heap"));
+        series[3].push(in_child("lazy"));
     }
-    let [loop_ms, start_ms, heap] = series.map(median);
+    let [loop_ms, start_ms, heap, lazy_ms] = series.map(median);
     let round = |number: f64| (number * 100.0).round() / 100.0;
     println!(
         "{}",
@@ -184,6 +188,8 @@ fn bench() {
             "start_1000_ms": round(start_ms),
             "dlopen_loop_ms": round(loop_ms),
             "start_ratio": round(start_ms / loop_ms),
+            "lazy_start_ms": round(lazy_ms),
+            "lazy_ratio": round(lazy_ms / loop_ms),
             "heap_per_idle_plugin_kib": round(heap),
         })
     );
@@ -211,9 +217,10 @@ fn measure(what: &str, folder: &Path, cache: &Path, worker: &Path) -> f64 {
     let time = timed(|| {
         let report = host.start().unwrap();
         assert!(report.refused.is_empty(), "{}", report.refused[0]);
-        assert_eq!(report.active.len(), files.len());
+        let there = if what == "lazy" { &report.on_demand } else { &report.active };
+        assert_eq!(there.len(), files.len());
     });
-    if what == "start" {
+    if what != "heap" {
         return time;
     }
     let heap = HEAP.load(Ordering::Relaxed) - before;

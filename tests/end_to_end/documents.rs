@@ -30,7 +30,7 @@ fn sources(folder: &Path, found: &mut String) {
 fn every_code_is_explained_and_every_explained_code_exists() {
     let mut code = String::new();
     sources(&root().join("loader/src"), &mut code);
-    for part in ["config", "registry", "resolve"] {
+    for part in ["config", "registry", "resolve", "stack"] {
         sources(&root().join("loader").join(part).join("src"), &mut code);
     }
     sources(&root().join("host-app/src"), &mut code);

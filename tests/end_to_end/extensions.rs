@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use plugbay_loader::interface::serde_json::{Value, json};
+use plugbay_loader::interface::serde_json::{self, Value, json};
 use plugbay_loader::{Explain, Host, Notice, Outcome, StartReport};
-use plugbay_tests::{Folder, piece};
+use plugbay_tests::{Folder, build, piece, with_embedded};
 
 /// Registers `[dspy]`, and has a configuration of its own that allows nothing else.
 const DSPY: &str = r#"
@@ -85,7 +85,7 @@ fn a_table_that_nobody_registers_is_told_with_the_name_that_may_be_meant() {
     let [notice @ Notice::Extension { code, .. }] = &report.notices[..] else {
         panic!("{report:?}")
     };
-    assert_eq!(code, "PB1522");
+    assert_eq!(code, "PB1533");
     assert!(notice.to_string().contains("did you mean `dspy`?"), "{notice}");
 }
 
@@ -96,7 +96,7 @@ fn of_two_plugins_that_register_one_name_the_later_one_is_refused_and_both_are_n
     folder.write("2.so", piece("a", "1.0.0", DSPY));
     let (host, report) = with(&folder, &[("dspy", json!({ "model": "m" }))]);
     let [(id, code, reason)] = &refused(&report)[..] else { panic!("{report:?}") };
-    assert_eq!((id.as_str(), code.as_str()), ("b", "PB1520"));
+    assert_eq!((id.as_str(), code.as_str()), ("b", "PB1531"));
     assert!(reason.contains("`a`") && reason.contains("`b`"), "{reason}");
     assert_eq!(table(&host, "a")["model"], "m");
     drop(host);
@@ -113,7 +113,7 @@ fn the_hosts_own_keys_cannot_be_taken() {
     folder.write("a.so", piece("a", "1.0.0", "[host_config.watch]\nschema = true\n"));
     let (_, report) = with(&folder, &[]);
     let [(_, code, reason)] = &refused(&report)[..] else { panic!("{report:?}") };
-    assert_eq!(code, "PB1521");
+    assert_eq!(code, "PB1532");
     assert!(reason.contains("`a`") && reason.contains("`watch`"), "{reason}");
 }
 
@@ -155,4 +155,28 @@ fn one_that_was_refused_for_its_table_comes_up_with_the_right_one() {
     host.configure_extension("dspy", Some(json!({ "model": "m" }))).unwrap();
     assert_eq!(table(&host, "a")["model"], "m");
     assert!(host.refused().is_empty(), "{:?}", host.refused());
+}
+
+#[test]
+fn one_that_takes_its_configuration_while_it_serves_is_reloaded_for_its_table_alone() {
+    let folder = Folder::new();
+    let library = fs::read(build("plugbay-fixture-dial")).unwrap();
+    let library = with_embedded(&library, |embedded| {
+        let manifest = &mut embedded.manifest;
+        manifest.description.clear();
+        manifest.authors.clear();
+        let table = serde_json::from_value(json!({ "schema": true })).unwrap();
+        manifest.host_config.insert("d".into(), table);
+    });
+    folder.write("dial.so", library);
+    let config = |size: u64| json!({ "size": size, "url": "a", "answer": "live" });
+    let host = folder.host().config("dial", config(1)).extension("d", json!({ "a": 1 }));
+    let host = host.build().unwrap();
+    assert_eq!(refused(&host.start().unwrap()), []);
+    let outcome = host.configure("dial", config(2)).unwrap();
+    assert!(matches!(outcome, Outcome::Configured(_)), "{outcome:?}");
+    let outcome = host.configure_extension("d", Some(json!({ "a": 2 }))).unwrap();
+    assert!(matches!(outcome, Outcome::Reloaded(_)), "{outcome:?}");
+    let outcome = host.configure("dial", config(3)).unwrap();
+    assert!(matches!(outcome, Outcome::Configured(_)), "{outcome:?}");
 }

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use plugbay_tests::{Folder, root};
+use plugbay_loader::Explain;
+use plugbay_tests::{Folder, reloaded, root};
+use semver::Version;
 use serde_json::json;
 
 /// The frozen folders for this target, by version.
@@ -61,6 +63,24 @@ fn plugins_of_every_released_interface_serve() {
         call("kv", "increment", json!({"key": "visits", "by": 41})).unwrap();
         assert_eq!(call("kv", "increment", json!({"key": "visits"})).unwrap()["value"], 42);
         assert!(host.stop().into_iter().all(|ended| ended.unwrap().failures.is_empty()));
+    }
+}
+
+/// None of them can be given another configuration while it serves.
+#[test]
+fn plugins_of_interfaces_before_1_3_are_reloaded_for_another_configuration() {
+    let is_before = |version: &str| version.parse::<Version>().unwrap() < Version::new(1, 3, 0);
+    for (version, libraries) in frozen().into_iter().filter(|(version, _)| is_before(version)) {
+        let folder = Folder::new();
+        folder.put(&libraries.join("libmisbehave.so"), "misbehave.so");
+        let (host, _) = folder.start();
+        host.call("misbehave", "count", json!({})).unwrap();
+        let told = reloaded(host.configure("misbehave", json!({ "activate": "serve" })));
+        assert_eq!((told.from_generation, told.to_generation), (1, 2), "{version}");
+        assert_eq!(host.call("misbehave", "count", json!({})).unwrap(), json!(2));
+        let failed = host.configure("misbehave", json!({ "activate": "fail" })).unwrap_err();
+        assert_eq!(failed.code(), "PB0601");
+        assert_eq!(host.call("misbehave", "count", json!({})).unwrap(), json!(3));
     }
 }
 

@@ -30,17 +30,22 @@ pub fn build(package: &str) -> PathBuf {
 /// The worker program.
 pub fn worker() -> PathBuf {
     static ONCE: Mutex<Option<PathBuf>> = Mutex::new(None);
-    let mut once = ONCE.lock().unwrap_or_else(PoisonError::into_inner);
+    program("plugbay-worker", &ONCE)
+}
+
+/// The program `host-app`, with the worker beside it.
+pub fn host_app() -> PathBuf {
+    static ONCE: Mutex<Option<PathBuf>> = Mutex::new(None);
+    worker();
+    program("host-app", &ONCE)
+}
+
+fn program(name: &str, once: &Mutex<Option<PathBuf>>) -> PathBuf {
+    let mut once = once.lock().unwrap_or_else(PoisonError::into_inner);
     once.get_or_insert_with(|| {
-        run(Command::new(cargo()).args([
-            "build",
-            "-q",
-            "-p",
-            "plugbay-host-app",
-            "--bin",
-            "plugbay-worker",
-        ]));
-        target().join("debug/plugbay-worker")
+        let arguments = ["build", "-q", "-p", "plugbay-host-app", "--bin", name];
+        run(Command::new(cargo()).args(arguments));
+        target().join("debug").join(name)
     })
     .clone()
 }

@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 pub use author::{AuthorCrate, blocks, check_mine, readme};
 pub use block_on::block_on;
 pub use build::{
-    Variant, build, build_with_nightly, built, compare, compare_sandboxes, released, root, shipped,
-    worker,
+    Variant, build, build_with_nightly, built, compare, compare_sandboxes, host_app, released,
+    root, shipped, worker,
 };
 pub use piece::{broken_piece, piece, piece_of};
 use plugbay_loader::interface::serde_json::Value;

@@ -20,6 +20,7 @@ pub mod release;
 mod run;
 mod search;
 mod services;
+mod stack;
 mod wish;
 
 use crate::args::{Arguments, Command};
@@ -68,6 +69,7 @@ pub fn execute(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
         // Without an id it is `--all`.
         Command::Release { which, all: _ } => release::run(&common, which.as_deref(), output),
         Command::Check { paths } => check::run(&common, &paths, output),
+        Command::Stack { action } => stack::run(&common, action, output),
         Command::Doctor => doctor::run(&common, output),
         Command::Completions { shell } => completions::run(shell, output),
     }

@@ -25,6 +25,7 @@ pub fn run(common: &Common, shape: &Shape, alone: bool, output: &Output) -> Resu
         }
         plan.run.retain(|line| line.id == *id || !output.json);
         plan.not_run.retain(|line| line.id.as_ref() == Some(id));
+        plan.outside.retain(|line| line.id == *id);
     }
     if output.json {
         output.json(&plan)?;
@@ -65,6 +66,7 @@ pub fn view(
 fn about(plan: &PlanView, id: &str) -> bool {
     let runs = plan.run.iter().any(|line| line.id == id);
     runs || plan.not_run.iter().any(|line| line.id.as_deref() == Some(id))
+        || plan.outside.iter().any(|line| line.id == id)
 }
 
 fn levels(plan: &PlanView, output: &Output) -> String {
@@ -145,6 +147,11 @@ fn rest(plan: &PlanView, output: &Output) -> String {
     for line in &plan.not_run {
         text += &not_run(line, output);
     }
+    if !plan.outside.is_empty() {
+        let names: Vec<_> =
+            plan.outside.iter().map(|it| format!("{} {}", it.id, it.version)).collect();
+        let _ = writeln!(text, "\nOutside of the stack: {}", one_line(&names.join(", ")));
+    }
     for advice in &plan.advice {
         let _ = writeln!(text, "\n{} {}", output.paint(Tone::Doubtful, "note:"), one_line(advice));
     }
@@ -197,6 +204,15 @@ fn why(plan: &PlanView, id: &str, output: &Output) -> String {
     }
     for line in &plan.not_run {
         text += &not_run(line, output);
+    }
+    for line in &plan.outside {
+        let name = output.paint(Tone::Doubtful, &format!("{} {}", line.id, line.version));
+        let _ = writeln!(
+            text,
+            "  {name}  PB0321: {}\n    help: {}",
+            one_line(&line.reason),
+            one_line(&line.help)
+        );
     }
     text
 }

@@ -1,4 +1,6 @@
-use plugbay_loader::{Explain, Host, full_message};
+use std::collections::BTreeSet;
+
+use plugbay_loader::{Explain, Host, LoadPluginError, full_message};
 
 use crate::args::{Common, WatchFlags};
 use crate::exit::{Exit, Failure};
@@ -15,13 +17,15 @@ pub fn run(common: &Common, flags: &WatchFlags, output: &Output) -> Result<Exit,
     let hang_ups = HangUps::listen()?;
     let settings = Settings::read(common)?;
     let watching = settings.watching(flags)?;
+    // Whose configuration the config file had.
+    let mut given: BTreeSet<String> = settings.configurations().keys().cloned().collect();
     let serving = Serving::start(settings, &watching, output, |_| true)?;
     let host = serving.host().clone();
     let common = common.clone();
     // What comes of it is told as events.
     let reload = move || {
         log::info!("SIGHUP: reading the configuration and all plugins anew");
-        configure(&host, &common);
+        configure(&host, &common, &mut given);
         if let Err(error) = host.reload_all() {
             log::debug!("nothing is reloaded: {error}");
         }
@@ -36,7 +40,7 @@ pub fn run(common: &Common, flags: &WatchFlags, output: &Output) -> Result<Exit,
 }
 
 /// Gives plugins what the config file has for them now. What is wrong changes nothing.
-fn configure(host: &Host, common: &Common) {
+fn configure(host: &Host, common: &Common, given: &mut BTreeSet<String>) {
     let settings = match read(common) {
         Ok(settings) => settings,
         Err(failure) => {
@@ -44,19 +48,27 @@ fn configure(host: &Host, common: &Common) {
             return;
         }
     };
-    for (id, config) in settings.configurations() {
-        if let Err(error) = host.configure(id.as_str(), config.clone()) {
-            tell(id, &error);
+    let now = settings.configurations();
+    let told = |plugin: &str, outcome: Result<_, LoadPluginError>| {
+        if let Err(error) = outcome {
+            let (code, help) = (error.code(), error.hint());
+            log::error!(target: plugin, "{code}: {}; {help}", full_message(&error));
         }
+    };
+    for plugin in given.iter().filter(|plugin| !now.contains_key(*plugin)) {
+        told(plugin, host.unconfigure(plugin));
     }
+    for (plugin, config) in now {
+        told(plugin, host.configure(plugin, config.clone()));
+    }
+    *given = now.keys().cloned().collect();
     let tables = settings.tables();
     let gone = host.extensions().into_keys().filter(|name| !tables.contains_key(name));
-    let gone = gone.map(|name| (name, None));
-    let given = tables.iter().map(|(name, table)| (name.clone(), Some(table.clone())));
-    for (name, table) in gone.chain(given).collect::<Vec<_>>() {
-        if let Err(error) = host.configure_extension(&name, table) {
-            tell(&name, &error);
-        }
+    for name in gone.collect::<Vec<_>>() {
+        told(&name, host.configure_extension(&name, None));
+    }
+    for (name, table) in tables {
+        told(name, host.configure_extension(name, Some(table.clone())));
     }
 }
 
@@ -68,9 +80,4 @@ fn read(common: &Common) -> Result<Settings, Failure> {
         survey.check_tables(&settings)?;
     }
     Ok(settings)
-}
-
-fn tell(whose: &str, error: &(impl Explain + 'static)) {
-    let (code, help) = (error.code(), error.hint());
-    log::error!(target: whose, "{code}: {}; {help}", full_message(error));
 }

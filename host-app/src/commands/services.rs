@@ -22,8 +22,7 @@ pub fn run(
             let bar = Bar::new();
             let survey = Surveyor::new(&settings)
                 .folders(&settings.folders, |done, total| bar.checked(done, total))?;
-            let would_run = survey.inspections.iter().filter(|one| one.refused.is_none());
-            let contracts = contracts_of(would_run.map(|one| &one.manifest));
+            let contracts = contracts_of(survey.would_run().map(|one| &one.manifest));
             Contracts { host: None, contracts }
         }
     };

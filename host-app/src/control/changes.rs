@@ -4,7 +4,7 @@ use plugbay_loader::{Explain, Host, LoadPluginError, LookedAt, Outcome};
 use serde_json::{Value, json};
 
 use super::messages::{Reloads, state_word};
-use crate::event_line::{Told, reloaded};
+use crate::event_line::{Told, configured, reloaded};
 use crate::exit::{Exit, Failure};
 use crate::terminal::Tone;
 
@@ -78,6 +78,9 @@ fn told_of(
         Ok(Outcome::Reloaded(told)) => {
             Ok(said(reloaded(&told), None, outcome_json("reloaded", &*told)))
         }
+        Ok(Outcome::Configured(told)) => {
+            Ok(said(configured(&told), None, outcome_json("configured", &*told)))
+        }
         Ok(other) => Ok(said(format!("{id}: {other:?}"), None, json!({ "plugin": id }))),
         Err(error) => Err(Box::new(refused(host, id, &error))),
     }
@@ -106,7 +109,7 @@ fn refused(host: &Host, id: &str, error: &LoadPluginError) -> Refused {
 struct Serving(String, u64);
 
 fn serving(host: &Host, id: &str) -> Option<Serving> {
-    let status = host.plugins().into_iter().find(|status| status.manifest.id.as_str() == id)?;
+    let status = host.status(id)?;
     let active = status.state == plugbay_loader::PluginState::Active;
     active.then(|| Serving(status.manifest.version.to_string(), status.generation))
 }

@@ -23,7 +23,8 @@ pub struct Client {
 
 /// The running host, if there is one and it may be asked.
 pub fn reach(place: &Place, common: &Common, alone: bool) -> Result<Option<Client>, Failure> {
-    if alone {
+    // What a stack named here would be is no question for a host that runs by another one.
+    if alone || common.stack.is_some() {
         return Ok(None);
     }
     let client = Client::connect(place)?;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use plugbay_loader::manifest::{Facts, Manifest};
 use plugbay_loader::{
-    ContractStatus, Explain, GenerationStatus, PinnedLibrary, PluginStatus, Refusal, Role,
-    manifest_beside, printable,
+    ContractStatus, Explain, GenerationStatus, PinnedLibrary, PluginStatus, Refusal, ResultsStatus,
+    Role, manifest_beside, printable,
 };
 use serde::{Deserialize, Serialize};
 
@@ -120,8 +120,11 @@ pub struct HostLine {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PluginLine {
     pub id: String,
+    /// What it is called in its host: its id, or `sql@1` where versions of it run side by
+    /// side.
+    pub name: String,
     pub version: String,
-    /// `active`, `retiring`, `unloaded` or `disabled`; `verified` where no host
+    /// `active`, `on_demand`, `retiring`, `unloaded` or `disabled`; `verified` where no host
     /// was asked.
     pub state: String,
     pub generation: Option<u64>,
@@ -129,6 +132,9 @@ pub struct PluginLine {
     /// Those that serve, may come back, or are still in use.
     #[serde(default)]
     pub generations: Vec<GenerationLine>,
+    /// What is kept of the results of its commands; none where nothing is.
+    #[serde(default)]
+    pub results: Option<ResultsStatus>,
     pub pinned: Vec<PinnedLine>,
     pub path: String,
     pub hash: String,
@@ -191,6 +197,9 @@ pub struct Inspection {
     pub calls: u64,
     #[serde(default)]
     pub generations: Vec<GenerationLine>,
+    /// What is kept of the results of its commands; none where nothing is.
+    #[serde(default)]
+    pub results: Option<ResultsStatus>,
     pub pinned: Vec<PinnedLine>,
     /// Why it does not run, or would not.
     pub refused: Option<RefusedLine>,
@@ -226,11 +235,13 @@ impl From<&PluginStatus> for PluginLine {
     fn from(status: &PluginStatus) -> Self {
         Self {
             id: status.manifest.id.to_string(),
+            name: status.name.clone(),
             version: status.manifest.version.to_string(),
             state: state_word(status),
             generation: Some(status.generation),
             calls: status.calls,
             generations: status.generations.iter().map(GenerationLine::from).collect(),
+            results: status.results,
             pinned: pinned(status),
             path: printable(&status.path),
             hash: status.hash.clone(),
@@ -246,11 +257,13 @@ impl PluginLine {
     pub fn held_back(of: Inspection) -> Self {
         Self {
             id: of.manifest.id.to_string(),
+            name: of.manifest.id.to_string(),
             version: of.manifest.version.to_string(),
             state: plugbay_loader::PluginState::Disabled.to_string(),
             generation: None,
             calls: 0,
             generations: Vec::new(),
+            results: None,
             pinned: Vec::new(),
             path: of.path,
             hash: of.hash.unwrap_or_default(),
@@ -288,6 +301,7 @@ impl From<&PluginStatus> for Inspection {
             generation: Some(status.generation),
             calls: status.calls,
             generations: status.generations.iter().map(GenerationLine::from).collect(),
+            results: status.results,
             pinned: pinned(status),
             refused: None,
             beside: manifest_beside(&status.path, &status.manifest.id).map(|path| printable(&path)),

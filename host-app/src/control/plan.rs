@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use plugbay_loader::{Plan, printable};
+use plugbay_loader::{Explain, Plan, ResolveError, printable};
 use serde::{Deserialize, Serialize};
 
 use super::{HostLine, RefusedLine};
@@ -18,7 +18,19 @@ pub struct PlanView {
     /// Per kind that is a chain: the ids of its members, in order.
     pub chains: BTreeMap<String, Vec<String>>,
     pub not_run: Vec<RefusedLine>,
+    /// Those that a stack neither names nor needs: `id version`.
+    #[serde(default)]
+    pub outside: Vec<OutsideLine>,
     pub advice: Vec<String>,
+}
+
+/// One that is no part of the stack that runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OutsideLine {
+    pub id: String,
+    pub version: String,
+    pub reason: String,
+    pub help: String,
 }
 
 /// One that runs.
@@ -72,8 +84,18 @@ impl PlanView {
                 .map(|(kind, files)| (kind.clone(), files.iter().map(id).collect()))
                 .collect(),
             not_run,
+            outside: plan.outside().iter().map(outside).collect(),
             advice: plan.advice().iter().map(ToString::to_string).collect(),
         }
+    }
+}
+
+fn outside(error: &ResolveError) -> OutsideLine {
+    OutsideLine {
+        id: error.id().to_string(),
+        version: error.version().to_string(),
+        reason: error.reason().map(|reason| reason.to_string()).unwrap_or_default(),
+        help: error.hint(),
     }
 }
 

@@ -349,7 +349,7 @@ impl Shared {
     }
 
     fn status(&self, plugin: &str) -> Option<PluginStatus> {
-        self.host.plugins().into_iter().find(|status| status.manifest.id.as_str() == plugin)
+        self.host.status(plugin)
     }
 
     fn unknown(&self, plugin: &str) -> Failure {

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use plugbay_loader::manifest::Selector;
 use plugbay_loader::{KindRule, Lock, Plan, PluginId, Policy, Profile, Versions, printable};
-use serde::Deserialize;
 
 use crate::exit::{Exit, Failure};
 
@@ -16,7 +15,7 @@ use crate::exit::{Exit, Failure};
 pub(super) struct Selection {
     pub(super) enabled: Vec<Selector>,
     pub(super) disabled: Vec<PluginId>,
-    pub(super) profile: Option<ProfileName>,
+    pub(super) profile: Option<Profile>,
     pub(super) kinds: BTreeMap<String, KindRule>,
     pub(super) only_known_kinds: bool,
     pub(super) precedence: BTreeMap<String, Vec<PluginId>>,
@@ -25,24 +24,12 @@ pub(super) struct Selection {
     pub(super) versions_of: BTreeMap<PluginId, Versions>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "String")]
-pub(super) struct ProfileName(Profile);
-
-impl TryFrom<String> for ProfileName {
-    type Error = plugbay_loader::UnknownProfile;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse().map(Self)
-    }
-}
-
 impl Selection {
     /// Writes it into a policy.
     pub(super) fn apply(&self, policy: &mut Policy) {
         policy.enabled.clone_from(&self.enabled);
         policy.disabled = self.disabled.iter().cloned().collect();
-        policy.kinds = self.profile.map(|profile| profile.0.kinds()).unwrap_or_default();
+        policy.kinds = self.profile.map(|profile| profile.kinds()).unwrap_or_default();
         policy.kinds.extend(self.kinds.clone());
         policy.only_known_kinds = self.only_known_kinds;
         policy.precedence.clone_from(&self.precedence);
@@ -54,6 +41,13 @@ impl Selection {
 
 /// Reads a lock; none where there is no such file.
 pub(super) fn read_lock(path: &Path) -> Result<Option<Lock>, Failure> {
+    // A pipe or a device would not come to an end.
+    let is_no_file = fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+    if is_no_file {
+        let message = format!("the lock {} is no file", printable(path));
+        let help = "name another with --lock";
+        return Err(Failure::new("PB1034", Exit::Failed, message, help));
+    }
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -94,6 +94,42 @@ fn it_is_the_same_in_three_syntaxes() {
 }
 
 #[test]
+fn a_stack_lies_over_the_file_relative_to_it_and_the_flag_beats_it() {
+    let stacks = |setting: &Setting| {
+        for (name, size) in [("a.toml", 1), ("b.toml", 2)] {
+            let text = format!("plugins = [{{ id = 'kv', config = {{ size = {size} }} }}]");
+            std::fs::write(setting.folder.path().join(name), text).unwrap();
+        }
+    };
+    let file = "stack = 'a.toml'\ndisabled = ['kv']\n[config.kv]\nsize = 0\nlimit = 3";
+    let setting = Setting::new(file);
+    stacks(&setting);
+    let (settings, _folder) = setting.read().unwrap();
+    assert_eq!(settings.config["kv"], json!({ "size": 1, "limit": 3 }));
+    let policy = settings.policy();
+    assert_eq!(policy.members.unwrap().stack, "a");
+    assert!(policy.disabled.contains("kv"));
+
+    let mut setting = Setting::new(file);
+    stacks(&setting);
+    setting.common.stack = Some(setting.folder.path().join("b.toml"));
+    let (settings, _folder) = setting.read().unwrap();
+    assert_eq!(settings.config["kv"]["size"], 2);
+
+    let failure = Setting::new("stack = 'gone.toml'").read().unwrap_err();
+    assert_eq!((failure.code.as_str(), failure.exit), ("PB1701", Exit::NotFound));
+}
+
+#[test]
+fn precedence_has_another_name() {
+    let (settings, _folder) = Setting::new("[plugin_precedence]\nk = ['a']").read().unwrap();
+    assert_eq!(settings.policy().precedence["k"].len(), 1);
+    let both = "[plugin_precedence]\nk = ['a']\n[precedence]\nk = ['b']";
+    let failure = Setting::new(both).read().unwrap_err();
+    assert!(failure.message.contains("there twice, perhaps by two names"), "{}", failure.message);
+}
+
+#[test]
 fn a_plugins_configuration_becomes_json() {
     let text = "[config.kv]\nlimit = 3\nsince = 2026-01-02\nratio = 0.5\nlist = [true, 'a']\n";
     let (settings, _folder) = Setting::new(text).read().unwrap();
@@ -148,7 +184,7 @@ fn tables_that_the_host_does_not_know_are_kept_for_plugins() {
 
 #[test]
 fn the_hosts_own_keys_are_those_that_it_reads() {
-    for key in ["plugins", "config", "watch", "reload", "only_known_kinds"] {
+    for key in ["plugins", "config", "watch", "plugin_precedence", "only_known_kinds"] {
         assert!(own_keys().contains(&key), "{key}");
     }
     assert!(!own_keys().contains(&"dspy"));

@@ -20,7 +20,9 @@ pub mod source;
 pub use contract::{
     ContractId, ContractVersion, InvalidContractId, InvalidContractVersion, Need, Provided,
 };
-pub use model::{BaseSchema, Command, Embedded, Facts, InvalidPluginId, Manifest, PluginId};
+pub use model::{
+    BaseSchema, CacheRule, Command, Embedded, Facts, InvalidPluginId, Manifest, PluginId,
+};
 pub use relations::{
     Activation, Conflict, Dependency, Integration, InvalidConflict, InvalidSelector, Selector,
     takes,

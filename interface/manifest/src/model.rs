@@ -2,6 +2,7 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
@@ -175,6 +176,31 @@ pub struct Command {
     /// JSON Schema of its result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
+    /// How long the host may give a result again; none: it runs at each call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheRule>,
+}
+
+/// How a host may keep the results of a command. Only for commands whose result is a
+/// matter of their arguments, the plugin's version and its configuration, for as long as
+/// is said here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CacheRule {
+    /// For how long from the moment in which it came, in milliseconds.
+    pub ttl_ms: u64,
+}
+
+impl CacheRule {
+    /// For so many milliseconds.
+    pub(crate) fn new(ttl_ms: u64) -> Self {
+        Self { ttl_ms }
+    }
+
+    /// For how long a result may be given again, from the moment in which it came.
+    pub fn ttl(&self) -> Duration {
+        Duration::from_millis(self.ttl_ms)
+    }
 }
 
 /// A schema that others may extend, or that of a table of the host's configuration.

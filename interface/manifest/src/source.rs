@@ -1,6 +1,7 @@
 //! `plugin.toml`, as an author writes it.
 
 mod relations;
+mod time;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -15,8 +16,8 @@ use self::relations::{TomlDependency, TomlIntegration, TomlKind};
 use crate::relations::is_word;
 use crate::section::MAX_VERSION;
 use crate::{
-    Activation, BaseSchema, Command, ContractId, ContractVersion, Manifest, Need, PluginId,
-    Provided,
+    Activation, BaseSchema, CacheRule, Command, ContractId, ContractVersion, Manifest, Need,
+    PluginId, Provided,
 };
 
 /// What the crate says where `plugin.toml` says nothing.
@@ -93,6 +94,13 @@ struct TomlCommand {
     summary: String,
     arguments: Option<Spanned<Value>>,
     result: Option<Spanned<Value>>,
+    cache: Option<TomlCache>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table: { ttl = \"60s\" }")]
+struct TomlCache {
+    ttl: Spanned<String>,
 }
 
 #[derive(Deserialize)]
@@ -162,7 +170,8 @@ impl Source {
             let arguments =
                 command.arguments.map(|schema| checked_schema(text, schema)).transpose()?;
             let result = command.result.map(|schema| checked_schema(text, schema)).transpose()?;
-            commands.insert(name, Command { summary: command.summary, arguments, result });
+            let cache = command.cache.map(|cache| cache_rule(text, cache)).transpose()?;
+            commands.insert(name, Command { summary: command.summary, arguments, result, cache });
         }
         let (services, service_lines) = services(text, toml.services)?;
         let needs = needs(text, toml.needs)?;
@@ -223,6 +232,11 @@ impl Source {
     pub fn service_line(&self, at: usize) -> Option<usize> {
         self.service_lines.get(at).copied()
     }
+}
+
+fn cache_rule(text: &str, TomlCache { ttl }: TomlCache) -> Result<CacheRule, SourceError> {
+    let millis = time::millis(ttl.get_ref());
+    millis.map(CacheRule::new).map_err(|wrong| mistake(text, ttl.span(), &wrong))
 }
 
 /// The services, and where they are declared.
@@ -374,6 +388,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_results_is_read_as_milliseconds() {
+        let text = "id = \"x\"\n[commands.go]\nsummary = \"\"\ncache = { ttl = \"1h 30m\" }\n";
+        let source = parse(text).unwrap();
+        let rule = source.manifest().commands["go"].cache.unwrap();
+        assert_eq!((rule.ttl_ms, rule.ttl().as_secs()), (5_400_000, 5400));
+        let json = serde_json::to_string(source.manifest()).unwrap();
+        assert!(json.contains(r#""cache":{"ttl_ms":5400000}"#), "{json}");
+        assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), *source.manifest());
+    }
+
+    #[test]
     fn services_and_needs_are_lists() {
         let source = parse(
             "id = \"x\"\n\n[[services]]\nid = \"a.b\"\nversion = \"1.2\"\n\n\
@@ -444,6 +469,21 @@ mod tests {
             ),
             ("id = \"x\"\n[commands.\"a:b\"]\nsummary = \"\"\n", "line 2", "a command's name"),
             ("id = \"x\"\n[commands.go]\n", "line 2", "summary"),
+            (
+                "id = \"x\"\n[commands.go]\nsummary = \"\"\ncache = true\n",
+                "line 4",
+                "expected a table: { ttl = \"60s\" }",
+            ),
+            (
+                "id = \"x\"\n[commands.go]\nsummary = \"\"\ncache = { ttl = \"60\" }\n",
+                "line 4",
+                "`60` is no time",
+            ),
+            (
+                "id = \"x\"\n[commands.go]\nsummary = \"\"\ncache = { tll = \"60s\" }\n",
+                "line 4",
+                "tll",
+            ),
             ("id = \"x\"\n[[services]]\nid = \"a\"\nversion = \"1.0\"\n", "line 3", "whose it is"),
             ("id = \"x\"\n[[services]]\nid = \"a.b\"\nversion = \"1\"\n", "line 4", "two numbers"),
             (

@@ -16,7 +16,7 @@ pub trait HostSide: Send + Sync + 'static {
     fn generation(&self) -> u64;
     /// The plugin's data folder, absolute; it need not exist.
     fn data_dir(&self) -> RString;
-    /// The configuration, as JSON.
+    /// The configuration that the generation is constructed with, as JSON.
     fn configuration(&self) -> RString;
     /// The state that the generation before has left; taken by the first call.
     fn take_state(&self) -> ROption<SavedState>;

@@ -4,16 +4,15 @@
 use abi_stable::std_types::{RBox, ROption, RResult, RStr, RString, RVec};
 use abi_stable::{StableAbi, sabi_trait};
 
-use super::{Fault, Offer, ServiceChanged};
+use super::{Fault, HowTaken, Offer, ServiceChanged};
 
 /// One activated plugin.
 ///
 /// `call` may be called from many threads at once, `services` from any thread at
 /// any time until `deactivate` begins. `service_changed` is called from any thread,
 /// beside `call`s, one call after the other. `save_state` is called while neither of
-/// them is in flight; `deactivate` at most once, when none is and none will come. No
-/// method panics. Results belong to the plugin's
-/// allocator.
+/// them is in flight, nor `configure`; `deactivate` at most once, when none is and none
+/// will come. No method panics. Results belong to the plugin's allocator.
 #[sabi_trait]
 pub trait Instance: Send + Sync + 'static {
     /// Runs a command; arguments and result are JSON.
@@ -34,6 +33,14 @@ pub trait Instance: Send + Sync + 'static {
     fn service_changed(&self, change: ServiceChanged<'_>) -> RResult<(), Fault> {
         let _ = change;
         RResult::ROk(())
+    }
+    /// Gives another configuration, as JSON, and says how it is taken. Called on a thread
+    /// that does nothing else, while the generation serves, beside `call`s and
+    /// `service_changed`, one call after the other. May block. Whatever it says but that it
+    /// is taken live, the plugin goes on with the one that it had. Since 1.3.
+    fn configure(&self, configuration: RStr<'_>) -> RResult<HowTaken, Fault> {
+        let _ = configuration;
+        RResult::ROk(HowTaken::BY_RELOAD)
     }
 }
 

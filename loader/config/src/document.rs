@@ -37,6 +37,7 @@ use serde_json::Value;
 pub use self::error::{ReadError, Wrong};
 pub(crate) use self::excerpt::HIDDEN;
 pub use self::place::Place;
+pub use self::secretive::is_secretive;
 pub use self::syntax::Syntax;
 
 use self::error::Parts;

@@ -7,6 +7,7 @@ use plugbay_manifest::PluginId;
 use crate::advice::{Advice, advice};
 use crate::choose::choose;
 use crate::goals::{Question, Requirement};
+use crate::members::Membership;
 use crate::offer::{Offer, Refused};
 use crate::policy::{Line, Policy};
 use crate::reason::Reason;
@@ -59,8 +60,8 @@ pub struct HeldBack {
 
 /// Decides. Of all sets of files that fulfil what manifests and policy say, and that can
 /// be activated one after the other, it takes the best: first, that plugins run, those
-/// that go before others first (enabled by hand, by precedence, by version, by id); then,
-/// in the same order, that they run in their newest version.
+/// that go before others first (named by a stack, enabled by hand, by precedence, by version,
+/// by id); then, in the same order, that they run in their newest version.
 ///
 /// Takes time in proportion to the offers and what they say of each other; what many ask
 /// for is looked up once. Where that is more than the policy's `effort`, those that ask for
@@ -89,8 +90,9 @@ fn in_order(one: &Offer, two: &Offer) -> Ordering {
 }
 
 fn decide_sorted(offers: &[Offer], refused: &[Refused], policy: &Policy) -> Decision {
-    let sifted = sift(offers, policy);
-    let question = Question::new(offers, &sifted.good, policy);
+    let membership = Membership::new(offers, policy);
+    let sifted = sift(offers, policy, &membership);
+    let question = Question::new(offers, &sifted.good, policy, &membership);
     let choice = choose(&question, policy.effort);
     let running = Running::new(&question, &choice.levels);
     let explained = Explained::new(offers, &question, &choice, &running, policy.effort)
@@ -99,10 +101,14 @@ fn decide_sorted(offers: &[Offer], refused: &[Refused], policy: &Policy) -> Deci
     reasons.extend(sifted.out.iter().cloned());
     let levels = choice.levels.clone();
     let mut decision = Decision { levels, ..Decision::default() };
-    if let Some(only) = &policy.only {
-        let wanted = |offer: &Offer| only.contains(&offer.manifest.id);
-        keep_only(&mut decision.levels, &question, &running, |file| wanted(&offers[file]));
-        reasons.retain(|file, _| wanted(&offers[*file]));
+    if !membership.is_open() {
+        keep_only(&mut decision.levels, &question, &running, |file| {
+            membership.wants(&offers[file])
+        });
+        reasons.retain(|file, _| membership.wants(&offers[*file]));
+        let runs: HashSet<usize> = decision.levels.iter().flatten().copied().collect();
+        let others = offers.iter().enumerate().filter(|(file, _)| !runs.contains(file));
+        reasons.extend(others.filter_map(|(file, it)| Some((file, membership.outside(it)?))));
     }
     let level_of: HashMap<usize, usize> = decision
         .levels

@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::rc::Rc;
 
-use plugbay_manifest::{Conflict, PluginId, takes};
+use plugbay_manifest::{Conflict, PluginId, Selector, takes};
+use semver::VersionReq;
 
 use crate::asked::Asked;
 use crate::index::Index;
+use crate::members::Membership;
 use crate::offer::Offer;
 use crate::policy::{Active, Line, Policy};
 
@@ -18,6 +20,8 @@ use crate::policy::{Active, Line, Policy};
 pub(crate) struct Goal {
     /// The files that could take it, by number, the newest version first.
     pub(crate) files: Vec<usize>,
+    /// Whether a stack names it.
+    pub(crate) member: bool,
     pub(crate) by_hand: bool,
     /// The best place in a list of precedence.
     pub(crate) position: usize,
@@ -60,10 +64,12 @@ pub(crate) enum GroupRule {
     SubType(String, String, Option<String>),
 }
 
-/// What some files say that they do not run beside.
+/// What some files do not run beside.
 #[derive(Debug)]
 pub(crate) struct Exclusion {
     pub(crate) conflict: Conflict,
+    /// Who says so, where it is none of the plugins.
+    pub(crate) said_by: Option<String>,
     /// Those that say so, which may be among the others.
     pub(crate) by: Vec<usize>,
     pub(crate) others: Files,
@@ -99,20 +105,31 @@ impl Requirement {
 
 impl Question {
     /// Asks about these of the offers.
-    pub(crate) fn new(offers: &[Offer], files: &[usize], policy: &Policy) -> Self {
+    pub(crate) fn new(
+        offers: &[Offer],
+        files: &[usize],
+        policy: &Policy,
+        membership: &Membership<'_>,
+    ) -> Self {
         let index = Index::of(offers, files);
         let mut question = Self { index, ..Self::default() };
-        question.set_goals(offers, files, policy);
+        question.set_goals(offers, files, policy, membership);
         let mut asked = Asked::default();
         for &file in files {
             question.set_requirements(offers, file, &mut asked);
         }
         question.set_groups(offers, policy);
-        question.set_exclusions(offers, files);
+        question.set_exclusions(offers, files, policy);
         question
     }
 
-    fn set_goals(&mut self, offers: &[Offer], files: &[usize], policy: &Policy) {
+    fn set_goals(
+        &mut self,
+        offers: &[Offer],
+        files: &[usize],
+        policy: &Policy,
+        membership: &Membership<'_>,
+    ) {
         let positions = Positions::of(policy);
         let enabled: HashSet<&PluginId> = policy.enabled.iter().map(|it| &it.id).collect();
         let mut places: BTreeMap<(&PluginId, Line), Vec<usize>> = BTreeMap::new();
@@ -127,9 +144,11 @@ impl Question {
                 files.sort_by_key(|file| Reverse(&offers[*file].manifest.version));
                 let by_hand = enabled.contains(id);
                 let position = files.iter().map(|file| positions.best(&offers[*file])).min();
-                let goal = Goal { by_hand, position: position.unwrap_or(usize::MAX), files };
+                let member = files.iter().any(|file| membership.names(&offers[*file]));
+                let position = position.unwrap_or(usize::MAX);
+                let goal = Goal { member, by_hand, position, files };
                 let newest = goal.files.first().map(|file| &offers[*file].manifest.version);
-                ((Reverse(by_hand), goal.position, Reverse(newest), id), goal)
+                ((Reverse((member, by_hand)), goal.position, Reverse(newest), id), goal)
             })
             .collect();
         goals.sort_by(|(one, _), (two, _)| Ord::cmp(one, two));
@@ -216,14 +235,19 @@ impl Question {
         self.groups = goals.chain(kinds).filter(|group| group.files.len() > 1).collect();
     }
 
-    fn set_exclusions(&mut self, offers: &[Offer], files: &[usize]) {
+    fn set_exclusions(&mut self, offers: &[Offer], files: &[usize], policy: &Policy) {
         let mut said: BTreeMap<String, usize> = BTreeMap::new();
         for &file in files {
             for conflict in &offers[file].manifest.conflicts {
                 let number = *said.entry(conflict.to_string()).or_insert_with(|| {
                     let others = self.index.in_conflict(offers, conflict);
                     let conflict = conflict.clone();
-                    self.exclusions.push(Exclusion { conflict, by: Vec::new(), others });
+                    self.exclusions.push(Exclusion {
+                        conflict,
+                        said_by: None,
+                        by: Vec::new(),
+                        others,
+                    });
                     self.exclusions.len() - 1
                 });
                 let by = &mut self.exclusions[number].by;
@@ -231,6 +255,16 @@ impl Question {
                     by.push(file);
                 }
             }
+        }
+        for said in &policy.conflicts {
+            let version = VersionReq::STAR;
+            let selector = Selector { id: said.other.clone(), version };
+            self.exclusions.push(Exclusion {
+                conflict: Conflict::Plugin(selector),
+                said_by: Some(said.by.clone()),
+                by: self.index.of_id(&said.one).to_vec(),
+                others: self.index.of_id(&said.other).into(),
+            });
         }
         self.exclusions.retain(|exclusion| !exclusion.others.is_empty());
     }

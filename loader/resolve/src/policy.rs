@@ -5,6 +5,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::lock::Lock;
+use crate::members::{Exclusion, Members};
 
 /// What a host wants of the plugins in its folders.
 #[derive(Clone, Debug)]
@@ -32,6 +33,11 @@ pub struct Policy {
     pub versions_of: BTreeMap<PluginId, Versions>,
     /// Only these, and what they need. All where not set.
     pub only: Option<BTreeSet<PluginId>>,
+    /// Only what a stack names, and what that needs, in the versions and of the kinds that it
+    /// says. All where not set.
+    pub members: Option<Members>,
+    /// Plugins that do not run beside each other, besides what they say themselves.
+    pub conflicts: Vec<Exclusion>,
     /// Plugins that were tried and did not come up, by line, and why. None of the versions
     /// of that line runs.
     pub failed: BTreeMap<(PluginId, Line), String>,
@@ -117,6 +123,8 @@ impl Policy {
             versions: Versions::One,
             versions_of: BTreeMap::new(),
             only: None,
+            members: None,
+            conflicts: Vec::new(),
             failed: BTreeMap::new(),
             held: BTreeMap::new(),
             lock: None,

@@ -1,10 +1,13 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::policy::{Active, KindRule};
 
 /// A set of kinds, and how many of each may run, for one purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "&'static str")]
 #[non_exhaustive]
 pub enum Profile {
     /// Platforms for machine learning.
@@ -41,6 +44,20 @@ impl FromStr for Profile {
             "machine-learning" | "ml" => Ok(Self::MachineLearning),
             _ => Err(UnknownProfile(text.to_owned())),
         }
+    }
+}
+
+impl TryFrom<String> for Profile {
+    type Error = UnknownProfile;
+
+    fn try_from(text: String) -> Result<Self, UnknownProfile> {
+        text.parse()
+    }
+}
+
+impl From<Profile> for &'static str {
+    fn from(profile: Profile) -> Self {
+        profile.name()
     }
 }
 

@@ -38,6 +38,30 @@ pub enum Reason {
         /// Those versions.
         range: VersionReq,
     },
+    /// A stack decides what runs, and neither names nor needs it.
+    #[error("is no member of the stack {}, and none of them needs it", .stack.escape_debug())]
+    NotMember {
+        /// The stack.
+        stack: String,
+    },
+    /// The stack that names it takes other versions.
+    #[error("the stack {} takes versions {range} of it only", .stack.escape_debug())]
+    StackVersion {
+        /// The stack.
+        stack: String,
+        /// Those versions.
+        range: VersionReq,
+    },
+    /// The stack that names it takes it for something else.
+    #[error("the stack {} takes it as {kind}, and it is {}", .stack.escape_debug(), of_kinds(.found))]
+    StackKind {
+        /// The stack.
+        stack: String,
+        /// What it is to be.
+        kind: String,
+        /// What it is.
+        found: Excerpt,
+    },
     /// It is of a kind that the policy does not know, which takes no other kinds.
     #[error("is of the kind `{kind}`, which this host does not know")]
     UnknownKind {
@@ -108,7 +132,7 @@ pub enum Reason {
     #[error("needs {}", .0)]
     Need(Missing),
     /// It does not run beside one that runs.
-    #[error("{} {with}, which {why}", conflicts(.by_it, .conflict))]
+    #[error("{} {with}, which {why}", conflicts(.by_it, .conflict, .said_by.as_deref()))]
     Conflict {
         /// The one that runs.
         with: Name,
@@ -116,6 +140,8 @@ pub enum Reason {
         by_it: bool,
         /// What the manifest says.
         conflict: String,
+        /// Who says so, where it is none of the two: `the stack research`.
+        said_by: Option<String>,
         /// Why the other one goes before it.
         why: Why,
     },
@@ -154,6 +180,8 @@ pub enum Reason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Why {
+    /// A stack names it.
+    Member,
     /// Somebody enabled it.
     ByHand,
     /// It is named earlier in the lists of precedence.
@@ -193,6 +221,9 @@ impl Reason {
             Self::Failed { .. } => "PB0317",
             Self::Held(_) => "PB0318",
             Self::Undecided { .. } => "PB0319",
+            Self::NotMember { .. } => "PB0321",
+            Self::StackVersion { .. } => "PB0322",
+            Self::StackKind { .. } => "PB0323",
         }
     }
 
@@ -209,6 +240,15 @@ impl Reason {
             }
             Self::Disabled => format!("let it run with: host-app enable {id}"),
             Self::NotEnabled { .. } => format!("enable every version with: host-app enable {id}"),
+            Self::NotMember { stack } => format!("name {id} in the stack {stack}, or use none"),
+            Self::StackVersion { stack, .. } => {
+                format!(
+                    "put such a version into the folder, or widen the range in the stack {stack}"
+                )
+            }
+            Self::StackKind { stack, .. } => {
+                format!("correct the kind in the stack {stack}, or name a plugin that is of it")
+            }
             Self::UnknownKind { meant: Some(meant), .. } => format!(
                 "if `{meant}` is meant, correct the plugin's manifest; else name the kind in the \
                  host's configuration, [kinds]"
@@ -233,6 +273,9 @@ impl Reason {
                 format!("use a version of {id} that does not need another one in its own place")
             }
             Self::Dependency(missing) | Self::Need(missing) => missing.hint(),
+            Self::Conflict { with, said_by: Some(by), .. } => {
+                format!("take {id} or {}, or the conflict between them, out of {by}", with.id)
+            }
             Self::Conflict { with, why, .. } => why.hint(id, with, None),
             Self::Kind { kind, with, why, .. } => why.hint(id, with, Some(kind)),
             Self::Circle { .. } => {
@@ -257,6 +300,7 @@ impl Why {
                 name.id
             ),
             (Self::Beside(_), _) => format!("if it is not needed: host-app disable {other}"),
+            (Self::Member, _) => format!("name {id} in the stack in the place of {other}"),
             (Self::ByHand, _) => format!("take that back with: host-app disable {other}"),
             (_, Some(kind)) => format!(
                 "prefer it with: host-app enable {id}, or name it first in [precedence] {kind}"
@@ -269,6 +313,7 @@ impl Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Member => f.write_str("runs: it is a member of the stack"),
             Self::ByHand => f.write_str("runs: it was enabled by hand"),
             Self::Precedence => f.write_str("runs: it goes before it by precedence"),
             Self::Version => f.write_str("runs: its version is higher, and no precedence is set"),
@@ -305,7 +350,10 @@ fn in_lock(locked: &Option<(Version, String)>) -> String {
     }
 }
 
-fn conflicts(by_it: &bool, conflict: &str) -> String {
+fn conflicts(by_it: &bool, conflict: &str, said_by: Option<&str>) -> String {
+    if let Some(said_by) = said_by {
+        return format!("by {}, does not run beside", said_by.escape_debug());
+    }
     match (by_it, conflict.contains(':')) {
         (true, false) => "conflicts with".into(),
         (true, true) => format!("conflicts with {conflict}, and so with"),

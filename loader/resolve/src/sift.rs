@@ -8,6 +8,7 @@ use semver::{Version, VersionReq};
 use crate::admit::too_much;
 use crate::effort::Effort;
 use crate::excerpt::Excerpt;
+use crate::members::Membership;
 use crate::offer::Offer;
 use crate::policy::Policy;
 use crate::range::within;
@@ -23,7 +24,7 @@ pub(crate) struct Sifted {
     pub(crate) out: Vec<(usize, Reason)>,
 }
 
-pub(crate) fn sift(offers: &[Offer], policy: &Policy) -> Sifted {
+pub(crate) fn sift(offers: &[Offer], policy: &Policy, membership: &Membership<'_>) -> Sifted {
     let mut by_id: BTreeMap<&PluginId, Vec<usize>> = BTreeMap::new();
     for (number, offer) in offers.iter().enumerate() {
         by_id.entry(&offer.manifest.id).or_default().push(number);
@@ -39,7 +40,7 @@ pub(crate) fn sift(offers: &[Offer], policy: &Policy) -> Sifted {
         for file in files {
             let offer = &offers[file];
             let Manifest { id, version, .. } = &*offer.manifest;
-            let out_by_itself = by_itself(offers, file, policy, &known, &mut spelling);
+            let out_by_itself = by_itself(offers, file, policy, membership, &known, &mut spelling);
             // One that failed is the one that was taken, also for its likes.
             let failed = matches!(out_by_itself, Some(Reason::Failed { .. }));
             let like = taken.get(&(id, version)).map(|other| &offers[*other]).map(|other| {
@@ -96,6 +97,7 @@ fn by_itself<'a>(
     offers: &'a [Offer],
     file: usize,
     policy: &'a Policy,
+    membership: &Membership<'_>,
     known: &Known<'_>,
     spelling: &mut Spelling<'a>,
 ) -> Option<Reason> {
@@ -104,6 +106,9 @@ fn by_itself<'a>(
     let Manifest { id, version, host: needs, .. } = manifest;
     if policy.disabled.contains(id) {
         return Some(Reason::Disabled);
+    }
+    if let Some(reason) = membership.against(offer) {
+        return Some(reason);
     }
     if !fits(needs, &policy.host) {
         return Some(Reason::Host { needs: needs.clone(), host: policy.host.clone() });

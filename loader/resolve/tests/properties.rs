@@ -5,7 +5,9 @@ mod support;
 use std::collections::BTreeSet;
 
 use plugbay_manifest::{Conflict, Manifest, Need, takes};
-use plugbay_resolve::{Active, KindRule, Offer, Policy, Reason, Versions, decide};
+use plugbay_resolve::{
+    Active, Exclusion, KindRule, Member, Members, Offer, Policy, Reason, Versions, decide,
+};
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 
@@ -90,8 +92,10 @@ fn a_policy() -> impl Strategy<Value = Policy> {
         1 => Just(Versions::All)
     ];
     let ids = || subsequence(IDS.to_vec(), 0..3).prop_shuffle();
-    (versions, ids(), ids(), ids(), subsequence(IDS.to_vec(), 0..2)).prop_map(
-        |(versions, first, second, enabled, disabled)| {
+    let conflicts = prop::collection::vec((0..IDS.len(), 0..IDS.len()), 0..2);
+    let disabled = subsequence(IDS.to_vec(), 0..2);
+    (versions, ids(), ids(), ids(), disabled, conflicts).prop_map(
+        |(versions, first, second, enabled, disabled, conflicts)| {
             let mut policy = policy();
             policy.versions = versions;
             let single = KindRule { active: Active::Single, chain: false };
@@ -101,9 +105,62 @@ fn a_policy() -> impl Strategy<Value = Policy> {
             policy.precedence = [("s".into(), list(first)), ("k".into(), list(second))].into();
             policy.enabled = enabled.into_iter().map(|id| id.parse().unwrap()).collect();
             policy.disabled = disabled.into_iter().map(id).collect();
+            let apart = |(one, other): (usize, usize)| Exclusion {
+                one: id(IDS[one]),
+                other: id(IDS[other]),
+                by: "the stack t".into(),
+            };
+            policy.conflicts = conflicts.into_iter().filter(|(a, b)| a != b).map(apart).collect();
             policy
         },
     )
+}
+
+/// Some plugins in some versions, and perhaps all of a kind.
+fn a_stack() -> impl Strategy<Value = Members> {
+    let kind = prop::option::weighted(0.2, prop_oneof![Just("k"), Just("s"), Just("p")]);
+    let member = (0..IDS.len(), 0..IDS.len(), 0..RANGES.len(), kind);
+    let kinds = subsequence(vec!["k".to_owned(), "s".to_owned()], 0..2);
+    (prop::collection::vec(member, 0..4), kinds).prop_map(|(members, kinds)| Members {
+        stack: "t".into(),
+        plugins: members
+            .into_iter()
+            .map(|(first, second, range, kind)| Member {
+                ids: vec![id(IDS[first]), id(IDS[second])],
+                version: RANGES[range].parse().unwrap(),
+                kind: kind.map(ToOwned::to_owned),
+                only_with: Vec::new(),
+            })
+            .collect(),
+        kinds: kinds.into_iter().collect(),
+    })
+}
+
+/// Those of the stack's plugins that this one is.
+fn as_members<'a>(
+    own: &Manifest,
+    offers: &[Offer],
+    policy: &'a Policy,
+) -> impl Iterator<Item = &'a Member> {
+    let plugins = policy.members.iter().flat_map(|members| &members.plugins);
+    let is_there =
+        |id: &plugbay_manifest::PluginId| offers.iter().any(|offer| offer.manifest.id == *id);
+    plugins.filter(move |member| member.ids.iter().find(|id| is_there(id)) == Some(&own.id))
+}
+
+fn is_member(own: &Manifest, offers: &[Offer], policy: &Policy) -> bool {
+    as_members(own, offers, policy).next().is_some()
+        || policy.members.iter().any(|it| own.kinds.iter().any(|kind| it.kinds.contains(kind)))
+}
+
+/// Whether nothing is against it whatever the others do.
+fn may_run(offer: &Offer, offers: &[Offer], policy: &Policy) -> bool {
+    let own = &offer.manifest;
+    !policy.disabled.contains(&own.id)
+        && as_members(own, offers, policy).all(|member| {
+            takes(&member.version, &own.version)
+                && member.kind.as_ref().is_none_or(|kind| own.kinds.contains(kind))
+        })
 }
 
 /// Whether one file of a set lacks nothing that it needs in another set.
@@ -123,6 +180,21 @@ fn has_all(manifest: &Manifest, others: &[&Manifest]) -> bool {
     dependencies && needs
 }
 
+/// Whether one could fulfil something that the other cannot run without.
+fn uses(user: &Manifest, other: &Manifest) -> bool {
+    let depends = user.dependencies.iter().any(|dependency| {
+        !dependency.optional
+            && dependency.id == other.id
+            && takes(&dependency.version, &other.version)
+    });
+    let needs = user.needs.iter().any(|need| {
+        !need.optional
+            && other.id != user.id
+            && other.services.iter().any(|service| service.satisfies(need))
+    });
+    depends || needs
+}
+
 fn excludes(one: &Manifest, other: &Manifest, policy: &Policy) -> bool {
     let same_place = one.id == other.id
         && policy.line_of(&one.id, &one.version) == policy.line_of(&other.id, &other.version);
@@ -137,7 +209,12 @@ fn excludes(one: &Manifest, other: &Manifest, policy: &Policy) -> bool {
     let both =
         |kind: &str| one.kinds.iter().chain(&other.kinds).filter(|it| *it == kind).count() == 2;
     let same_type = || one.sub_types.get("p") == other.sub_types.get("p");
+    let is_said = policy.conflicts.iter().any(|said| {
+        let (a, b) = (&said.one, &said.other);
+        *a == one.id && *b == other.id || *a == other.id && *b == one.id
+    });
     same_place
+        || is_said
         || says_so(one, other)
         || says_so(other, one)
         || both("s")
@@ -147,7 +224,7 @@ fn excludes(one: &Manifest, other: &Manifest, policy: &Policy) -> bool {
 /// Whether these can run together, and be activated one after the other.
 fn is_good(set: &[&Manifest], policy: &Policy) -> bool {
     let clash = |at: usize| set[at + 1..].iter().any(|other| excludes(set[at], other, policy));
-    if (0..set.len()).any(clash) || set.iter().any(|it| policy.disabled.contains(&it.id)) {
+    if (0..set.len()).any(clash) {
         return false;
     }
     let (mut up, mut left): (Vec<&Manifest>, Vec<&Manifest>) = (Vec::new(), set.to_vec());
@@ -166,7 +243,7 @@ fn is_good(set: &[&Manifest], policy: &Policy) -> bool {
 fn places(offers: &[Offer], policy: &Policy) -> Vec<Vec<usize>> {
     let mut places: Vec<Vec<usize>> = Vec::new();
     let mut files: Vec<usize> = (0..offers.len()).collect();
-    files.retain(|file| !policy.disabled.contains(&offers[*file].manifest.id));
+    files.retain(|file| may_run(&offers[*file], offers, policy));
     files.sort_by(|a, b| offers[*b].name().version.cmp(&offers[*a].name().version));
     for file in files {
         let line = |file: usize| {
@@ -187,7 +264,8 @@ fn places(offers: &[Offer], policy: &Policy) -> Vec<Vec<usize>> {
             lists.filter_map(|(_, list)| list.iter().position(|id| *id == newest.id)).min()
         };
         let position = place.iter().filter_map(position).min().unwrap_or(usize::MAX);
-        (!by_hand, position, std::cmp::Reverse(newest.version), newest.id)
+        let member = place.iter().any(|file| is_member(&offers[*file].manifest, offers, policy));
+        (!member, !by_hand, position, std::cmp::Reverse(newest.version), newest.id)
     });
     places
 }
@@ -199,6 +277,9 @@ fn slowly(offers: &[Offer], policy: &Policy) -> BTreeSet<usize> {
         (0..offers.len()).filter(|file| number >> file & 1 == 1).collect::<BTreeSet<_>>()
     });
     let good = sets.filter(|set| {
+        if !set.iter().all(|file| may_run(&offers[*file], offers, policy)) {
+            return false;
+        }
         let manifests: Vec<&Manifest> = set.iter().map(|file| &*offers[*file].manifest).collect();
         is_good(&manifests, policy)
     });
@@ -307,6 +388,46 @@ proptest! {
             let (own, reason) = (&offers[held.offer].manifest, &held.reason);
             let is_told = matches!(reason, Reason::Undecided { .. });
             prop_assert!(is_told || is_true(reason, own, &run, &policy), "{}: {reason}\n{}", own.id, shown(&offers, &policy));
+        }
+    }
+
+    #[test]
+    fn of_a_stack_the_best_set_of_members_runs_and_what_they_need(
+        offers in folder(),
+        mut policy in a_policy(),
+        members in a_stack(),
+    ) {
+        policy.members = Some(members);
+        let decision = decide(&offers, &[], &policy);
+        let run: BTreeSet<usize> = decision.run.iter().map(|chosen| chosen.offer).collect();
+        // Of the best set those that are members, and what they need, step by step.
+        let best = slowly(&offers, &policy);
+        let is_own = |file: &usize| is_member(&offers[*file].manifest, &offers, &policy);
+        let mut kept: BTreeSet<usize> = best.iter().copied().filter(is_own).collect();
+        loop {
+            let needed = best.iter().copied().filter(|file| {
+                kept.iter().any(|user| uses(&offers[*user].manifest, &offers[*file].manifest))
+            });
+            let more: BTreeSet<usize> = needed.chain(kept.iter().copied()).collect();
+            if more == kept {
+                break;
+            }
+            kept = more;
+        }
+        prop_assert_eq!(&run, &kept, "{}\n{:?}", shown(&offers, &policy), policy.members);
+        prop_assert_eq!(run.len() + decision.held_back.len(), offers.len());
+        let all: Vec<&Manifest> = best.iter().map(|file| &*offers[*file].manifest).collect();
+        for held in &decision.held_back {
+            let (own, reason) = (&offers[held.offer].manifest, &held.reason);
+            let is_true = match reason {
+                Reason::NotMember { .. } => !is_member(own, &offers, &policy),
+                _ if !is_member(own, &offers, &policy) => false,
+                Reason::StackVersion { .. } | Reason::StackKind { .. } => {
+                    !may_run(&offers[held.offer], &offers, &policy)
+                }
+                _ => is_true(reason, own, &all, &policy),
+            };
+            prop_assert!(is_true, "{}: {reason}\n{}", own.id, shown(&offers, &policy));
         }
     }
 

@@ -22,6 +22,7 @@ use crate::reload::ReloadError;
 use crate::report::{Loadable, Phase, Refusal};
 use crate::resolve::Resolved;
 use crate::seat::{Seat, Table};
+use crate::secrets::Secrets;
 use crate::slot::Slot;
 
 impl Inner {
@@ -143,7 +144,8 @@ impl Inner {
         deadline: &Arc<Deadline>,
         taker: Arc<dyn Taker>,
     ) -> Result<Arc<Active>, Error> {
-        let configured = self.configured(&about.manifest)?;
+        let configured = Arc::new(self.configured(&about.manifest)?);
+        let secrets = Arc::new(Secrets::of(configured.scrubber()));
         let begin = Instant::now();
         let probed = self.prober.probe(resolved.verified());
         times.probe = Some(begin.elapsed());
@@ -163,14 +165,15 @@ impl Inner {
         let link = Link {
             generation,
             data_dir: self.options.data_dir.join(about.seat.as_str()),
-            configuration: configured.text(),
-            scrubber: configured.scrubber(),
+            configured,
+            secrets: secrets.clone(),
             state,
+            results: self.options.results,
             wants_backtraces: self.options.backtraces,
             log_level,
             troubles: Arc::new(
                 Troubles::new(about.seat.clone(), generation, allowed, wishes)
-                    .without(configured.scrubber()),
+                    .without(secrets.clone()),
             ),
             id,
             about: about.clone(),
@@ -183,16 +186,12 @@ impl Inner {
         if let Some(hash) = new_verdict {
             self.prober.keep(&hash);
         }
-        if outcome.is_ok() {
-            self.known.lock().configured.insert(about.seat.clone(), configured.clone());
-        }
-        outcome.map_err(|mut failed| {
-            failed.error.scrubbed(&configured);
+        outcome.map_err(|failed| {
             if let Some(pinned) = failed.pinned {
                 self.pinned.add(*pinned);
                 self.keep(Wish::Look);
             }
-            failed.error.into()
+            failed.error.without(&secrets).into()
         })
     }
 }

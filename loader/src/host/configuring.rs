@@ -2,15 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
+use plugbay_interface::Taken;
 use serde_json::Value;
 
 use super::known::Place;
 use super::settling::Change;
 use super::{Inner, LoadPluginError};
 use crate::activate::Active;
-use crate::configure::ConfigError;
-use crate::events::{Cause, Times};
+use crate::configure::{ConfigError, Configured, config_for};
+use crate::error::Explain;
+use crate::events::{Cause, Happening, Reconfigured, Times};
 use crate::reload::Outcome;
 use crate::report::{PluginState, Refusal};
 use crate::seat::{Named, Seat};
@@ -25,15 +28,15 @@ pub(super) struct Left {
 
 impl Inner {
     /// Checks a configuration and lets the plugin go on with it, in all versions that are
-    /// meant: a new generation of the same file, which gets the state. Where anything goes
-    /// wrong, nothing changes.
+    /// meant: as it serves, or in a new generation of the same file, which gets the state.
+    /// Where anything goes wrong, nothing changes.
     pub(super) fn configure(
         &self,
         named: &Named,
-        value: Value,
+        value: Option<Value>,
     ) -> Result<Outcome, LoadPluginError> {
         let place = Place::Plugin(named.selector().to_string());
-        let before = self.known.lock().set_config(&place, Some(value));
+        let before = self.known.lock().set_config(&place, value);
         let seats = self.serving_as(named.selector());
         if seats.is_empty() {
             let outcome = self.come_up_with_it(named);
@@ -45,7 +48,8 @@ impl Inner {
         self.all_go_on_with_it(&seats, &place, before)
     }
 
-    /// The same with a table of the host's configuration, for the plugin that registers it.
+    /// The same with a table of the host's configuration, for the plugin that registers it:
+    /// always in a new generation.
     pub(super) fn configure_extension(
         &self,
         name: &str,
@@ -90,8 +94,10 @@ impl Inner {
             match self.go_on_with_it(seat) {
                 Ok(Outcome::Unchanged) => {}
                 Ok(changed) => {
-                    let before = (place.clone(), before.clone());
-                    self.known.lock().config_before.insert(seat.clone(), before);
+                    if matches!(changed, Outcome::Reloaded(_)) {
+                        let before = (place.clone(), before.clone());
+                        self.known.lock().config_before.insert(seat.clone(), before);
+                    }
                     outcome = changed;
                 }
                 Err(error) => {
@@ -116,8 +122,6 @@ impl Inner {
         let (place, before) = known.config_before.remove(seat)?;
         let config = known.config_at(&place).cloned();
         known.set_config(&place, before.clone());
-        // What it is compared with next is not known here.
-        known.configured.remove(seat);
         Some(Left { place, config, before })
     }
 
@@ -135,15 +139,64 @@ impl Inner {
             LoadPluginError::Refused(Arc::new(refusal))
         };
         let configured = self.configured(&active.about.manifest).map_err(refused)?;
-        let earlier = self.known.lock().configured.get(seat).cloned();
-        if earlier.is_some_and(|earlier| !configured.is_other_than(&earlier)) {
+        if !configured.is_other_than(&active.config.now()) {
             return Ok(Outcome::Unchanged);
+        }
+        // A generation has the tables of the host's configuration that it was made with.
+        let is_its_own = !configured.has_other_tables_than(&active.config.now());
+        if is_its_own && let Some(taken) = self.take_live(&active, configured)? {
+            return Ok(Outcome::Configured(Box::new(taken)));
         }
         let file = self.file_of(&active);
         let resolved = self.resolve_alone(file).map_err(LoadPluginError::Refused)?;
+        // Where other bytes lie there by now, it is still the file that it is known by.
+        let resolved = resolved.known_as(&active.about.path);
         let replaced = self.replace(resolved, &active, &Cause::Request, Times::default());
         let (reloaded, _) = replaced.map_err(LoadPluginError::Refused)?;
         Ok(Outcome::Reloaded(Box::new(reloaded)))
+    }
+
+    /// Gives it to the generation that serves; none, where that wants a reload.
+    fn take_live(
+        &self,
+        active: &Arc<Active>,
+        configured: Configured,
+    ) -> Result<Option<Reconfigured>, LoadPluginError> {
+        let (plugin, version) = (&active.about.manifest.id, &active.about.manifest.version);
+        let slot = self.table.load().get(active.about.seat.as_str()).cloned();
+        let Some(slot) = slot else { return Ok(None) };
+        let (plugin, version, generation) = (plugin.clone(), version.clone(), active.generation);
+        let cause = Cause::Request;
+        let begin = Instant::now();
+        match active.configure(&slot, configured, self.options.activation_deadline) {
+            Ok(Taken::Live) => {
+                let times = Times { configure: Some(begin.elapsed()), ..Times::default() };
+                let told = Reconfigured { plugin, version, generation, cause, times };
+                self.chronicle.tell(Happening::Configured(told.clone()));
+                Ok(Some(told))
+            }
+            Ok(_) => Ok(None),
+            Err(error) => {
+                let refusal = Refusal::of(&active.about, error);
+                self.chronicle.tell(Happening::NotConfigured {
+                    plugin,
+                    version,
+                    generation,
+                    cause,
+                    code: refusal.error.code().to_owned(),
+                    reason: refusal.reason(),
+                    help: refusal.error.hint(),
+                });
+                Err(LoadPluginError::Refused(Arc::new(refusal)))
+            }
+        }
+    }
+
+    /// Whether a generation was given what its plugin is to be configured with now.
+    pub(super) fn has_what_holds(&self, active: &Active) -> bool {
+        let known = self.known.lock();
+        let given = config_for(&known.config, &active.about.manifest);
+        active.config.now().is_of(given, &known.extensions)
     }
 
     /// One that does not serve may have waited for that.

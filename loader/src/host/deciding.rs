@@ -43,8 +43,6 @@ pub(super) struct NotTaken {
 pub(super) struct Besides {
     /// Plugins that cannot end now: what does not go with them has to wait.
     pub(super) stays: BTreeSet<Seat>,
-    /// In these seats only these bytes.
-    pub(super) instead: BTreeMap<Seat, String>,
     /// Only these, and what they need.
     pub(super) only: Option<BTreeSet<PluginId>>,
 }
@@ -141,7 +139,11 @@ impl Inner {
             };
             policy.held.insert(offer.hash.clone(), held);
         }
-        for (seat, hash) in &besides.instead {
+        if let Some(only) = &mut policy.only {
+            only.extend(known.also.iter().cloned());
+        }
+        for (seat, by_hand) in &known.by_hand {
+            let hash = &by_hand.hash;
             let is_other = |it: &&Offer| it.hash != *hash && self.seat_of(&it.manifest) == *seat;
             for other in offers.iter().filter(is_other) {
                 let held = Held {
@@ -173,7 +175,8 @@ impl Inner {
         let is_taken = |offer: &&Offer| {
             known.not_taken.get(&offer.path).is_none_or(|it| it.hash != offer.hash)
         };
-        let files: Vec<&Offer> = known.files.values().filter(is_taken).collect();
+        let by_hand = known.by_hand.values().filter(|it| !known.files.contains_key(&it.path));
+        let files: Vec<&Offer> = known.files.values().chain(by_hand).filter(is_taken).collect();
         let mut by_seat: HashMap<Seat, Vec<&Offer>> = HashMap::new();
         for offer in &files {
             by_seat.entry(self.seat_of(&offer.manifest)).or_default().push(offer);

@@ -13,7 +13,6 @@ use serde_json::Value;
 
 use super::deciding::NotTaken;
 use crate::activate::Active;
-use crate::configure::Configured;
 use crate::extensions::Extensions;
 use crate::report::{Loadable, PluginState, Refusal};
 use crate::seat::Seat;
@@ -32,6 +31,10 @@ pub(super) struct Known {
     pub(super) refused: Vec<Arc<Refusal>>,
     /// The good files in the folders.
     pub(super) files: BTreeMap<PathBuf, Offer>,
+    /// Files that somebody loaded by hand: of their seats no others run.
+    pub(super) by_hand: BTreeMap<Seat, Offer>,
+    /// Plugins that somebody loaded by name although the policy names others.
+    pub(super) also: BTreeSet<PluginId>,
     /// Files that are there and are not taken: what served before them goes on.
     pub(super) not_taken: BTreeMap<PathBuf, NotTaken>,
     /// Plugins that were tried and did not come up, and why.
@@ -47,8 +50,6 @@ pub(super) struct Known {
     pub(super) config_before: BTreeMap<Seat, (Place, Option<Value>)>,
     /// The tables of the host's configuration that plugins may register.
     pub(super) extensions: Extensions,
-    /// What those that serve were given, or did at last.
-    pub(super) configured: BTreeMap<Seat, Configured>,
     /// Plugins that are loaded on demand, and were called or asked for.
     pub(super) awake: BTreeSet<Seat>,
     /// What the last decision advises.
@@ -124,5 +125,52 @@ impl Known {
                 record.ended_by_hand = false;
             }
         }
+    }
+}
+
+impl Record {
+    pub(super) fn new(active: &Active) -> Self {
+        Self {
+            about: active.about.clone(),
+            state: PluginState::Active,
+            ended_by_hand: false,
+            generation: active.generation,
+            saved: None,
+            previous: None,
+            leaving: Vec::new(),
+        }
+    }
+
+    /// One that is loaded when it is called.
+    pub(super) fn on_demand(about: Arc<Loadable>) -> Self {
+        Self {
+            about,
+            state: PluginState::OnDemand,
+            ended_by_hand: false,
+            generation: 0,
+            saved: None,
+            previous: None,
+            leaving: Vec::new(),
+        }
+    }
+
+    /// Another generation serves from now on.
+    pub(super) fn serves(&mut self, active: &Active) {
+        self.about = active.about.clone();
+        self.state = PluginState::Active;
+        self.generation = active.generation;
+        self.saved = None;
+    }
+
+    /// The generations that shall end.
+    pub(super) fn in_use(&self) -> Vec<Arc<Active>> {
+        self.leaving.iter().map(|one| one.active.clone()).collect()
+    }
+
+    /// How many generations could still serve or are in use.
+    pub(super) fn alive(&self) -> usize {
+        let serving = usize::from(self.state == PluginState::Active);
+        let previous = usize::from(self.previous.is_some());
+        serving + previous + self.leaving.len()
     }
 }

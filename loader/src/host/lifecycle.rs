@@ -3,20 +3,16 @@
 use std::collections::BTreeSet;
 use std::mem;
 use std::panic::resume_unwind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use parking_lot::MutexGuard;
-use plugbay_interface::manifest::{Manifest, PluginId, Selector};
-use semver::Version;
 
 use super::settling::Change;
-use super::{Inner, Known, LoadPluginError, Record, StartError};
-use crate::activate::Active;
+use super::{Inner, Known, LoadPluginError, StartError};
 use crate::beside::strays;
-use crate::call::CallError;
 use crate::discover::{Candidate, discover};
 use crate::error::Explain;
 use crate::events::Cause;
@@ -27,13 +23,10 @@ use crate::on_thread::Changing;
 use crate::parallel;
 use crate::recorder::Recorder;
 use crate::records;
-use crate::report::{
-    Loadable, Notice, Phase, PluginState, PluginStatus, Progress, Refusal, StartReport,
-    full_message,
-};
-use crate::seat::{Named, Seat, Several};
+use crate::report::{Notice, Phase, PluginState, Progress, Refusal, StartReport, full_message};
+use crate::seat::Seat;
 use crate::unload::{UnloadError, Unloaded};
-use crate::verify::{Verified, says_to_be, verify};
+use crate::verify::{Verified, verify};
 
 /// One thread's turn to change a host.
 pub(super) struct Turn<'a> {
@@ -74,6 +67,11 @@ impl Inner {
             known.files.clear();
             known.not_taken.clear();
             known.failed.clear();
+            // What serves goes on; else what lies in the folders runs.
+            let Known { by_hand, plugins, .. } = &mut *known;
+            by_hand.retain(|seat, _| {
+                plugins.get(seat).is_some_and(|it| it.state == PluginState::Active)
+            });
             known.refused = refused;
             // What was unloaded by hand is to come up again.
             known.plugins.values_mut().for_each(|record| record.ended_by_hand = false);
@@ -138,215 +136,7 @@ impl Inner {
         (verified, refused)
     }
 
-    /// The generation of a plugin that serves now.
-    pub(super) fn serving(&self, seat: &Seat) -> Option<Arc<Active>> {
-        self.table.load().get(seat.as_str())?.serving()
-    }
-
-    /// The seats of a plugin in which a version serves that is asked for.
-    pub(super) fn serving_as(&self, wanted: &Selector) -> Vec<Seat> {
-        let table = self.table.load();
-        let its = table.seats(&wanted.id).filter(|(_, slot)| {
-            slot.serving().is_some_and(|it| wanted.has(&wanted.id, &it.about.manifest.version))
-        });
-        its.map(|(seat, _)| seat.clone()).collect()
-    }
-
-    /// The one seat in which a version serves that is meant.
-    pub(super) fn one_serving(&self, named: &Named) -> Result<Option<Seat>, Several> {
-        let table = self.table.load();
-        let seats = table.seats(named.id()).filter_map(|(seat, slot)| {
-            Some((seat.clone(), slot.serving()?.about.manifest.version.clone()))
-        });
-        let mut seats = named.of(seats.collect());
-        if seats.len() < 2 {
-            return Ok(seats.pop());
-        }
-        seats.sort();
-        let names = seats.iter().map(Seat::to_string).collect();
-        Err(Several { plugin: named.id().clone(), names })
-    }
-
-    pub(super) fn load(&self, named: &Named) -> Result<PluginStatus, LoadPluginError> {
-        let plugin = named.id().clone();
-        let waits = |one: &Verified| {
-            let seat = self.seat_of(one.manifest());
-            named.is(&seat, &one.manifest().version) && self.serving(&seat).is_none()
-        };
-        let serves_already = !self.serving_as(named.selector()).is_empty();
-        if serves_already && self.options.policy.is_one(&plugin) {
-            return Err(LoadPluginError::AlreadyActive { plugin });
-        }
-        let found = self.found(named)?;
-        if serves_already && !found.iter().any(waits) {
-            return Err(LoadPluginError::AlreadyActive { plugin });
-        }
-        let mut known = self.known.lock();
-        // Who asks for it does not wait for the first call.
-        let seats = found.iter().map(|one| (self.seat_of(one.manifest()), one.manifest()));
-        let meant = seats.filter(|(seat, manifest)| named.is(seat, &manifest.version));
-        known.awake.extend(meant.map(|(seat, _)| seat));
-        drop(known);
-        self.load_found(named, found)
-    }
-
-    /// The good files of a plugin in the folders, in the versions that are meant, at least
-    /// one.
-    pub(super) fn found(&self, named: &Named) -> Result<Vec<Verified>, LoadPluginError> {
-        let id = named.id();
-        let (found, refused) = self.look_for(id);
-        if found.is_empty() {
-            return Err(match refused.into_iter().next() {
-                Some(refusal) => self.told(LoadPluginError::Refused(refusal)),
-                None => self.not_found(id),
-            });
-        }
-        let is_meant = |one: &Verified| {
-            let manifest = one.manifest();
-            named.is(&self.seat_of(manifest), &manifest.version)
-        };
-        if !found.iter().any(is_meant) {
-            let mut found: Vec<_> =
-                found.iter().map(|one| one.manifest().version.clone()).collect();
-            found.sort();
-            return Err(LoadPluginError::NoVersion { wanted: named.selector().clone(), found });
-        }
-        Ok(found)
-    }
-
-    pub(super) fn not_found(&self, id: &PluginId) -> LoadPluginError {
-        let folders = self.options.folders.clone();
-        LoadPluginError::NotFound { plugin: id.clone(), folders }
-    }
-
-    /// Lets one of these files serve.
-    pub(super) fn load_found(
-        &self,
-        named: &Named,
-        mut found: Vec<Verified>,
-    ) -> Result<PluginStatus, LoadPluginError> {
-        let id = named.id();
-        let mut seats: Vec<(Version, Seat)> = found
-            .iter()
-            .map(|one| (one.manifest().version.clone(), self.seat_of(one.manifest())))
-            .filter(|(version, seat)| {
-                let serves = self.serving(seat);
-                named.is(seat, version)
-                    && serves.is_none_or(|active| active.about.manifest.version != *version)
-            })
-            .collect();
-        seats.sort();
-        let mut change = Change::because(&Cause::Request);
-        if !self.known.lock().looked {
-            change.besides.only = Some([id.clone()].into());
-            if found.iter().any(|one| asks_for_others(one.manifest())) {
-                self.look_for_others(&mut found);
-            }
-        }
-        let was_disabled = {
-            let mut known = self.known.lock();
-            for (_, seat) in &seats {
-                if let Some(record) = known.plugins.get_mut(seat) {
-                    record.ended_by_hand = false;
-                }
-            }
-            known.disabled.remove(id)
-        };
-        let outcome = self.settled(named, found, change);
-        let mut known = self.known.lock();
-        let is_there = |seat: &Seat| {
-            let record = known.plugins.get(seat);
-            record.filter(|it| matches!(it.state, PluginState::Active | PluginState::OnDemand))
-        };
-        match seats.iter().rev().find_map(|(_, seat)| is_there(seat)) {
-            Some(record) => Ok(self.status(record)),
-            None => {
-                if was_disabled {
-                    known.disabled.insert(id.clone());
-                }
-                drop(known);
-                Err(outcome.err().unwrap_or_else(|| self.not_found(id)))
-            }
-        }
-    }
-
-    /// The files in the folders that are this plugin now, which is remembered, and those
-    /// that say so and are refused. A refusal is not told of yet.
-    pub(super) fn look_for(&self, id: &PluginId) -> (Vec<Verified>, Vec<Arc<Refusal>>) {
-        let found = discover(&self.options.folders, self.options.verify.allow_world_writable);
-        let mut candidates = found.candidates;
-        // The file that it came from counts, too: it may be broken by now.
-        let last = self.paths_of(id);
-        candidates.retain(|candidate| {
-            says_to_be(candidate.path(), id) || last.iter().any(|path| path == candidate.path())
-        });
-        let paths: Vec<_> = candidates.iter().map(|one| one.path().to_owned()).collect();
-        let (found, refused) = self.verify(candidates);
-        {
-            let mut known = self.known.lock();
-            // What is not there any more, or not any more what it was.
-            known.files.retain(|path, offer| offer.manifest.id != *id || paths.contains(path));
-            known.files.retain(|path, _| refused.iter().all(|refusal| refusal.path != *path));
-        }
-        self.learn_files(&found);
-        (found, refused)
-    }
-
-    /// The files that generations of a plugin came from.
-    pub(super) fn paths_of(&self, id: &PluginId) -> Vec<PathBuf> {
-        let known = self.known.lock();
-        let of_it = known.plugins.iter().filter(|(seat, _)| seat.id() == id);
-        of_it.map(|(_, record)| record.about.path.clone()).collect()
-    }
-
-    /// The other files in the folders, for a host that knows none of them.
-    fn look_for_others(&self, found: &mut Vec<Verified>) {
-        let mut others = discover(&self.options.folders, self.options.verify.allow_world_writable);
-        others.candidates.retain(|other| found.iter().all(|one| one.path() != other.path()));
-        let (others, _) = self.verify(others.candidates);
-        self.learn_files(&others);
-        found.extend(others);
-    }
-
-    pub(super) fn load_file(&self, candidate: Candidate) -> Result<PluginStatus, LoadPluginError> {
-        let verified = verify(candidate, &self.workspace, &self.options.verify)
-            .map_err(|error| self.refuse(Refusal::from(error)))?;
-        let id = verified.manifest().id.clone();
-        let seat = self.seat_of(verified.manifest());
-        if self.serving(&seat).is_some() {
-            return Err(LoadPluginError::AlreadyActive { plugin: id });
-        }
-        let path = verified.path().to_owned();
-        let verified = [verified];
-        let known_before = self.known.lock().files.contains_key(&path);
-        self.learn_files(&verified);
-        let mut change = Change::because(&Cause::Request);
-        let hash = verified.iter().map(|one| one.hash().to_hex().to_string());
-        change.besides.instead = hash.map(|hash| (seat.clone(), hash)).collect();
-        {
-            let mut known = self.known.lock();
-            known.awake.insert(seat.clone());
-            if let Some(record) = known.plugins.get_mut(&seat) {
-                record.ended_by_hand = false;
-            }
-        }
-        if !self.known.lock().looked {
-            change.besides.only = Some([id.clone()].into());
-        }
-        let outcome = self.settled(&Named::of_seat(&seat), verified.into(), change);
-        let mut known = self.known.lock();
-        // It need not lie in the folders.
-        if !known_before {
-            known.files.remove(&path);
-        }
-        match (outcome, known.plugins.get(&seat)) {
-            (Ok(_), Some(record)) => Ok(self.status(record)),
-            (Err(error), _) => Err(error),
-            (Ok(_), None) => Err(self.not_found(&id)),
-        }
-    }
-
-    fn refuse(&self, refusal: Refusal) -> LoadPluginError {
+    pub(super) fn refuse(&self, refusal: Refusal) -> LoadPluginError {
         self.told(LoadPluginError::Refused(Arc::new(refusal)))
     }
 
@@ -452,56 +242,6 @@ impl Inner {
         }
     }
 
-    /// Why a call found nobody.
-    pub(crate) fn why_not(&self, id: &str) -> CallError {
-        if let Err(error) = self.running() {
-            return error.into();
-        }
-        let Ok(named) = Named::read(id) else { return self.unknown(id) };
-        // Of versions side by side, others may serve.
-        let serving = self.table.load().versions(named.id());
-        let id = named.id().as_str();
-        let known = self.known.lock();
-        let seats = known.plugins.iter();
-        let seats: Vec<_> =
-            seats.filter(|(seat, it)| named.is(seat, &it.about.manifest.version)).collect();
-        if let Some((_, record)) = seats.last() {
-            let state = match record.state {
-                // The table and this record change one after the other.
-                PluginState::Active => PluginState::Retiring,
-                state => state,
-            };
-            return CallError::NotActive { plugin: named.id().clone(), state };
-        }
-        if !serving.is_empty() {
-            let wanted = named.selector().clone();
-            return CallError::NoVersion { wanted, serving };
-        }
-        if let Some(plugin) = known.disabled.get(named.id()) {
-            return CallError::NotActive { plugin: plugin.clone(), state: PluginState::Disabled };
-        }
-        let refused = known.refused.iter().find_map(|refusal| {
-            let (plugin, _) =
-                refusal.plugin.as_ref().filter(|(plugin, _)| plugin.as_str() == id)?;
-            Some((plugin, refusal))
-        });
-        match refused {
-            Some((plugin, refusal)) => {
-                CallError::Refused { plugin: plugin.clone(), refusal: refusal.clone() }
-            }
-            None => {
-                drop(known);
-                self.unknown(id)
-            }
-        }
-    }
-
-    fn unknown(&self, id: &str) -> CallError {
-        let known = self.known.lock();
-        let known: BTreeSet<_> = known.plugins.keys().map(|seat| seat.id().clone()).collect();
-        CallError::UnknownPlugin { plugin: id.to_owned(), known: known.into_iter().collect() }
-    }
-
     /// Tells the beginning at once, and each call of what it returns as one more.
     pub(super) fn counter(&self, phase: Phase, total: usize) -> impl Fn() + Sync {
         let callback = self.options.progress.clone();
@@ -513,57 +253,5 @@ impl Inner {
         tell(0);
         let done = AtomicUsize::new(0);
         move || tell(done.fetch_add(1, Ordering::Relaxed) + 1)
-    }
-}
-
-/// Whether a plugin cannot be decided on without the others.
-fn asks_for_others(manifest: &Manifest) -> bool {
-    !manifest.dependencies.is_empty() || manifest.needs.iter().any(|need| !need.optional)
-}
-
-impl Record {
-    pub(super) fn new(active: &Active) -> Self {
-        Self {
-            about: active.about.clone(),
-            state: PluginState::Active,
-            ended_by_hand: false,
-            generation: active.generation,
-            saved: None,
-            previous: None,
-            leaving: Vec::new(),
-        }
-    }
-
-    /// One that is loaded when it is called.
-    pub(super) fn on_demand(about: Arc<Loadable>) -> Self {
-        Self {
-            about,
-            state: PluginState::OnDemand,
-            ended_by_hand: false,
-            generation: 0,
-            saved: None,
-            previous: None,
-            leaving: Vec::new(),
-        }
-    }
-
-    /// Another generation serves from now on.
-    pub(super) fn serves(&mut self, active: &Active) {
-        self.about = active.about.clone();
-        self.state = PluginState::Active;
-        self.generation = active.generation;
-        self.saved = None;
-    }
-
-    /// The generations that shall end.
-    pub(super) fn in_use(&self) -> Vec<Arc<Active>> {
-        self.leaving.iter().map(|one| one.active.clone()).collect()
-    }
-
-    /// How many generations could still serve or are in use.
-    pub(super) fn alive(&self) -> usize {
-        let serving = usize::from(self.state == PluginState::Active);
-        let previous = usize::from(self.previous.is_some());
-        serving + previous + self.leaving.len()
     }
 }

@@ -35,7 +35,13 @@ impl Inner {
         let (found, mut refused) = self.look_for(id);
         times.verify = Some(begin.elapsed());
         if found.is_empty() {
-            let Some(refusal) = refused.pop() else { return Err(self.not_found(id)) };
+            let Some(refusal) = refused.pop() else {
+                let by_hand = self.found_by_hand(named);
+                if by_hand.is_empty() {
+                    return Err(self.not_found(id));
+                }
+                return self.settled(named, by_hand, Change { times, ..Change::because(cause) });
+            };
             return Err(
                 match self.served_from(&refusal.path).and_then(|it| self.serving(&it.seat)) {
                     Some(old) => {
@@ -45,6 +51,9 @@ impl Inner {
                     None => self.told(LoadPluginError::Refused(refusal)),
                 },
             );
+        }
+        if *cause == Cause::Request {
+            self.no_longer_by_hand(named);
         }
         // What it came from is broken now: no other file takes over because of that.
         let own = |refusal: &Arc<Refusal>| {

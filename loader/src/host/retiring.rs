@@ -4,22 +4,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use plugbay_interface::abi::SavedState;
-use plugbay_interface::manifest::{PluginId, Selector};
-use semver::VersionReq;
+use plugbay_interface::manifest::PluginId;
 
-use super::settling::Change;
 use super::{Inner, Leaving, Previous, Record};
-use crate::activate::{Active, Taker};
+use crate::activate::Active;
 use crate::events::{Cause, Happening, Times};
-use crate::handover::{Handover, HandoverError};
 use crate::keeper::{self, Wish};
-use crate::on_thread::{Deadline, on_thread};
-use crate::persist::SaveError;
 use crate::records::Holder;
-use crate::report::{GenerationStatus, PluginState, PluginStatus, Role};
-use crate::seat::{Named, Seat};
-use crate::slot::{Drained, Slot, drain, holders_of};
+use crate::report::PluginState;
+use crate::seat::Seat;
+use crate::slot::{Drained, Slot, drain};
 use crate::unload::{self, Retired, UnloadError, Unloaded};
 
 /// How long a replaced generation's last calls are waited for at once, before
@@ -92,112 +86,6 @@ impl Inner {
         Ok(unloaded)
     }
 
-    /// Ends a plugin that somebody wants to end, and those that need it.
-    pub(super) fn end(&self, text: &str, state: PluginState) -> Result<Unloaded, UnloadError> {
-        let not_active = || UnloadError::NotActive { plugin: text.to_owned() };
-        let named = Named::read(text).map_err(|_| not_active())?;
-        if state == PluginState::Disabled {
-            if text.contains('@') {
-                return Err(UnloadError::SomeVersions { plugin: text.to_owned() });
-            }
-            return self.end_all_of(named.id());
-        }
-        let Some(seat) = self.one_serving(&named)? else {
-            return self.let_sleep(&named).ok_or_else(not_active);
-        };
-        self.wanted_to_end(&seat, state, true);
-        let change = Change { ends: Some((seat.id(), state)), ..Change::because(&Cause::Request) };
-        let mut settled = self.settle(Vec::new(), change);
-        match settled.ended.remove(&seat) {
-            Some(Ok(unloaded)) => Ok(unloaded),
-            Some(Err(error)) => {
-                // Nothing was ended, so nothing stays as it would be then.
-                self.wanted_to_end(&seat, state, false);
-                self.settle(Vec::new(), Change::because(&Cause::Request));
-                Err(error)
-            }
-            // One that needs it is in use, so nothing of it has ended.
-            None => {
-                self.wanted_to_end(&seat, state, false);
-                let busy = settled.ended.into_values().find_map(Result::err);
-                Err(busy.unwrap_or_else(not_active))
-            }
-        }
-    }
-
-    /// Holds one back that is not loaded yet.
-    fn let_sleep(&self, named: &Named) -> Option<Unloaded> {
-        let seat = self.asleep_as(named).pop()?;
-        self.wanted_to_end(&seat, PluginState::Unloaded, true);
-        self.settle(Vec::new(), Change::because(&Cause::Request));
-        let known = self.known.lock();
-        Some(Unloaded {
-            id: seat.id().clone(),
-            generation: known.plugins.get(&seat).map_or(0, |record| record.generation),
-            pinned: None,
-            state_kept: known.plugins.get(&seat).is_some_and(|record| record.saved.is_some()),
-            failures: Vec::new(),
-        })
-    }
-
-    /// Ends all versions of a plugin, and holds it back.
-    fn end_all_of(&self, id: &PluginId) -> Result<Unloaded, UnloadError> {
-        let state = PluginState::Disabled;
-        let any = Selector { id: id.clone(), version: VersionReq::STAR };
-        let seats = self.serving_as(&any);
-        if seats.is_empty() {
-            let held_back = self.hold_back(id)?;
-            for (_, slot) in self.table.load().seats(id) {
-                slot.close();
-            }
-            self.settle(Vec::new(), Change::because(&Cause::Request));
-            return Ok(held_back);
-        }
-        for seat in &seats {
-            self.wanted_to_end(seat, state, true);
-        }
-        let change = Change { ends: Some((id, state)), ..Change::because(&Cause::Request) };
-        let mut settled = self.settle(Vec::new(), change);
-        let mut all: Option<Unloaded> = None;
-        let mut error = None;
-        for seat in &seats {
-            match settled.ended.remove(seat) {
-                Some(Ok(unloaded)) => match &mut all {
-                    Some(all) => all.failures.extend(unloaded.failures),
-                    None => all = Some(unloaded),
-                },
-                Some(Err(busy)) => error = Some(busy),
-                None => {}
-            }
-        }
-        let error = error.or_else(|| settled.ended.into_values().find_map(Result::err));
-        match (all, error) {
-            (Some(all), None) => Ok(all),
-            (_, error) => {
-                // Nothing stays as it would be then.
-                for seat in &seats {
-                    self.wanted_to_end(seat, state, false);
-                }
-                self.settle(Vec::new(), Change::because(&Cause::Request));
-                Err(error.unwrap_or(UnloadError::NotActive { plugin: id.to_string() }))
-            }
-        }
-    }
-
-    fn wanted_to_end(&self, seat: &Seat, state: PluginState, wanted: bool) {
-        let mut known = self.known.lock();
-        if state == PluginState::Disabled {
-            if wanted {
-                known.disabled.insert(seat.id().clone());
-            } else {
-                known.disabled.remove(seat.id());
-            }
-        }
-        if let Some(record) = known.plugins.get_mut(seat) {
-            record.ended_by_hand = wanted;
-        }
-    }
-
     /// The host is stopped, and somebody still uses this one: no call comes to it
     /// any more, and it is ended when nobody does.
     fn end_later(&self, slot: &Slot, id: &Seat, holders: &[Holder]) {
@@ -212,90 +100,6 @@ impl Inner {
         let (plugin, holders) = (id.id().clone(), holders.to_vec());
         self.chronicle.tell(Happening::InUse { plugin, generation, holders });
         self.keep(Wish::Look);
-    }
-
-    /// Keeps a state on disk, for plugins that ask for that. Says why it could not.
-    pub(super) fn persist(&self, active: &Active, state: Option<&SavedState>) -> Option<String> {
-        let manifest = &active.about.manifest;
-        if !manifest.state_persist {
-            return None;
-        }
-        let error = self.persisted.write(&active.about.seat, state).err()?;
-        let message = crate::full_message(&error);
-        log::error!("{}: {message}", manifest.id);
-        Some(message)
-    }
-
-    /// Saves the state of a plugin that serves, and keeps it on disk.
-    pub(super) fn save(&self, seat: &Seat) -> Result<usize, SaveError> {
-        let id = seat.id();
-        let not_active = || SaveError::NotActive { plugin: id.clone() };
-        let slot = self.table.load().get(seat.as_str()).cloned().ok_or_else(not_active)?;
-        let serving = slot.serving().ok_or_else(not_active)?;
-        if !serving.about.manifest.state_persist {
-            return Err(SaveError::NotAsked { plugin: id.clone() });
-        }
-        let options = &self.options;
-        let limits = options.handover_limits();
-        let deadline = options.activation_deadline.saturating_add(limits.drain.min(limits.pause));
-        let deadline = Deadline::new(deadline);
-        let handover = Arc::new(Handover::new(slot, true, limits, deadline.clone(), false));
-        let footprint = serving.footprint().ok_or_else(not_active)?;
-        let work = {
-            let handover = handover.clone();
-            // Calls go on as soon as the state is the host's.
-            move || {
-                let saved = handover.take();
-                handover.give_up();
-                saved
-            }
-        };
-        let saved = on_thread(id, &footprint, &deadline, work, || handover.give_up())
-            .map_err(|_| HandoverError::GivenUp)
-            .and_then(|saved| saved)
-            .map_err(|error| SaveError::State { plugin: id.clone(), error })?;
-        self.persisted.write(seat, saved.as_ref())?;
-        Ok(saved.map_or(0, |saved| saved.bytes.len()))
-    }
-
-    /// What does not serve can still be held back from the next start.
-    fn hold_back(&self, id: &PluginId) -> Result<Unloaded, UnloadError> {
-        let mut known = self.known.lock();
-        let pinned = || self.pinned.of(id).pop().map(|(_, pin)| pin);
-        let mut unloaded = Unloaded {
-            id: id.clone(),
-            generation: 0,
-            pinned: pinned(),
-            state_kept: false,
-            failures: Vec::new(),
-        };
-        let mut is_known = false;
-        for (_, record) in known.plugins.iter_mut().filter(|(seat, _)| seat.id() == id) {
-            is_known = true;
-            record.state = PluginState::Disabled;
-            unloaded.generation = unloaded.generation.max(record.generation);
-            unloaded.state_kept |= record.saved.is_some();
-        }
-        // Refused until now: a file that is good one day is held back then.
-        let mut refused = known.refused.iter().filter_map(|refusal| refusal.plugin.as_ref());
-        let mut files = known.files.values().map(|offer| &offer.manifest.id);
-        is_known |= files.any(|it| it == id) || refused.any(|(it, _)| it == id);
-        if !is_known {
-            return Err(UnloadError::NotActive { plugin: id.to_string() });
-        }
-        known.disabled.insert(id.clone());
-        Ok(unloaded)
-    }
-
-    /// Takes a `disable` back, whatever becomes of the plugin then.
-    pub(super) fn no_longer_held_back(&self, id: &PluginId) {
-        let mut known = self.known.lock();
-        known.disabled.remove(id);
-        for (_, record) in known.plugins.iter_mut().filter(|(seat, _)| seat.id() == id) {
-            if record.state == PluginState::Disabled {
-                record.state = PluginState::Unloaded;
-            }
-        }
     }
 
     /// A generation was replaced: it waits for its probation to end, if it may
@@ -502,24 +306,6 @@ impl Inner {
         known.plugins.values().filter_map(next).chain(pinned).chain(in_use).min()
     }
 
-    /// What is known of a plugin.
-    pub(super) fn status(&self, record: &Record) -> PluginStatus {
-        let generations = self.generations(record);
-        let calls = generations.iter().map(|one| one.holders.len() as u64).sum();
-        PluginStatus {
-            name: record.about.seat.to_string(),
-            path: record.about.path.clone(),
-            state: record.state,
-            generation: record.generation,
-            calls,
-            generations,
-            pinned: self.pinned.of(&record.about.manifest.id),
-            hash: record.about.hash.to_hex().to_string(),
-            facts: record.about.facts.clone(),
-            manifest: record.about.manifest.clone(),
-        }
-    }
-
     /// Asks the keeper for something, and starts it where it does not run.
     pub(super) fn keep(&self, wish: Wish) {
         self.start_keeper();
@@ -535,25 +321,6 @@ impl Inner {
                 ),
             }
         }
-    }
-
-    /// Who uses which generation of a plugin.
-    fn generations(&self, record: &Record) -> Vec<GenerationStatus> {
-        let status = |active: &Active, role| GenerationStatus {
-            generation: active.generation,
-            version: active.about.manifest.version.clone(),
-            role,
-            holders: holders_of(active),
-            troubles: active.troubles.seen(),
-        };
-        let serving = self.serving(&record.about.seat);
-        let previous = record.previous.as_ref().map(|previous| &previous.active);
-        serving
-            .iter()
-            .map(|active| status(active, Role::Serving))
-            .chain(previous.map(|active| status(active, Role::Previous)))
-            .chain(record.leaving.iter().map(|left| status(&left.active, Role::Leaving)))
-            .collect()
     }
 }
 

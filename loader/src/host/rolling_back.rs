@@ -45,8 +45,9 @@ impl Inner {
         let kept = self.kept_file(id).filter(|path| hash_in(path) != Some(current.about.hash));
         let file = if same { its_copy } else { kept.or(its_copy) };
         match (&idle, file) {
-            // Nothing to hand over: the one that waits can go on at once.
-            (Some(idle), _) if !is_stateful(&current) => {
+            // Nothing to hand over: the one that waits can go on at once. But one that has
+            // not heard of a configuration since is constructed anew, with that.
+            (Some(idle), _) if !is_stateful(&current) && self.has_what_holds(idle) => {
                 Ok(self.swap_back(&current, idle, &cause, None))
             }
             (idle, Some(file)) => match (self.load_earlier(file, &current, &cause), idle) {
@@ -67,7 +68,8 @@ impl Inner {
                     Err(RollbackError::Refused(refusal))
                 }
                 (Err(refusal), Some(idle)) => {
-                    let note = format!("with the state that it had, as {}", refusal.reason());
+                    let what = if is_stateful(&current) { "state" } else { "configuration" };
+                    let note = format!("with the {what} that it had, as {}", refusal.reason());
                     Ok(self.swap_back(&current, idle, &cause, Some(note)))
                 }
                 (Err(refusal), None) => Err(RollbackError::Refused(refusal)),
@@ -111,6 +113,7 @@ impl Inner {
         let hash = left.about.hash.to_hex().to_string();
         let error = ProbeError::StillQuarantined(Box::new(entry));
         let refusal = Arc::new(Refusal::of(&left.about, error));
+        self.remember(refusal.clone());
         let mut known = self.known.lock();
         let its = known.files.iter().filter(|(_, offer)| offer.hash == hash);
         let paths: Vec<_> = its.map(|(path, _)| path.clone()).collect();

@@ -111,11 +111,16 @@ impl Inner {
                 Some((_, state)) => (state, Cause::Request),
                 None => (PluginState::Unloaded, self.why_out(plan, &id, change.cause)),
             };
-            let ended = self.unload(&id, state, &cause);
+            let ended = match by_hand {
+                // Each attempt lets calls wait, so it is made again when nobody uses it.
+                None if self.is_known_to_be_in_use(&id) => {
+                    self.stays(&id, change);
+                    return false;
+                }
+                _ => self.unload(&id, state, &cause),
+            };
             if let Err(UnloadError::Busy { plugin, holders, .. }) = &ended {
-                // And so does what it needs.
-                change.besides.stays.extend(self.needs_now(&id));
-                change.besides.stays.insert(id.clone());
+                self.stays(&id, change);
                 if by_hand.is_none() {
                     let generation = self.serving(&id).map_or(0, |active| active.generation);
                     let (plugin, holders) = (plugin.clone(), holders.clone());
@@ -129,6 +134,12 @@ impl Inner {
             settled.ended.insert(id, ended);
         }
         true
+    }
+
+    /// It stays for now, and so does what it needs.
+    fn stays(&self, seat: &Seat, change: &mut Change<'_>) {
+        change.besides.stays.extend(self.needs_now(seat));
+        change.besides.stays.insert(seat.clone());
     }
 
     /// What a plugin that serves ends for.
@@ -219,6 +230,7 @@ impl Inner {
         };
         let mut known = self.known.lock();
         known.files.remove(&offer.path);
+        known.by_hand.retain(|_, it| it.path != offer.path);
         drop(known);
         if let Some(refusal) = error {
             self.tell_refusal(&refusal, &Cause::File);
@@ -236,8 +248,9 @@ impl Inner {
             Ok(None) | Err(_) => discover_file(&offer.path),
         };
         verify(candidate, &self.workspace, &self.options.verify).map_err(|error| {
-            // That it is gone, or written, is told by itself.
-            let quiet = error.code() == "PB0201" || error.is_unfinished();
+            // That it is gone, or written, is told by itself, where somebody watches.
+            let is_watched = self.options.watch.is_some();
+            let quiet = error.code() == "PB0201" || (error.is_unfinished() && is_watched);
             (!quiet).then(|| Arc::new(Refusal::from(error)))
         })
     }
@@ -375,6 +388,12 @@ impl Inner {
             known.not_taken.remove(&path);
             let new = offer(one);
             let hash = new.hash.clone();
+            for by_hand in known.by_hand.values_mut().filter(|it| it.path == path) {
+                *by_hand = new.clone();
+            }
+            if !self.lies_in_a_folder(&path) {
+                continue;
+            }
             let before = known.files.insert(path, new);
             let is_changed = before.as_ref().is_none_or(|before| before.hash != hash);
             if let Some(record) = known.plugins.get_mut(&id).filter(|_| is_changed) {

@@ -151,6 +151,7 @@ impl Inner {
             };
             let Some(seat) = id else { return };
             known.files.remove(path);
+            known.by_hand.retain(|_, it| it.path != path);
             known.lost_a_file(&seat, &self.options.policy);
         }
         self.settle(Vec::new(), Change { times, ..Change::because(&Cause::File) });
@@ -172,6 +173,7 @@ impl Inner {
             for (path, seat) in gone {
                 known.refused.retain(|refusal| refusal.path != path);
                 known.files.remove(&path);
+                known.by_hand.retain(|_, it| it.path != path);
                 known.lost_a_file(&seat, &self.options.policy);
             }
         }
@@ -200,6 +202,12 @@ impl Inner {
     fn is_free(&self, known: &Known, id: &Seat) -> bool {
         let left = known.plugins.get(id).map(Record::in_use).unwrap_or_default();
         left.into_iter().chain(self.serving(id)).all(|active| holders_of(&active).is_empty())
+    }
+
+    /// Whether somebody uses a plugin that was to end already.
+    pub(super) fn is_known_to_be_in_use(&self, seat: &Seat) -> bool {
+        let known = self.known.lock();
+        known.to_end.contains(seat) && !self.is_free(&known, seat)
     }
 
     /// Ends those that shall end and were in use, once nobody uses them: each attempt lets

@@ -41,6 +41,15 @@ fn said(happening: &Happening) -> Option<(&PluginId, Option<&Version>, EventKind
             );
             (plugin, None, EventKind::Refused, text)
         }
+        Happening::Configured(told) => {
+            let text = format!("generation {}, while it served", told.generation);
+            (&told.plugin, Some(&told.version), EventKind::Configured, text)
+        }
+        // Without its words, which may quote the configuration.
+        Happening::NotConfigured { plugin, version, code, .. } => {
+            let text = format!("{code}: did not take another configuration");
+            (plugin, Some(version), EventKind::Refused, text)
+        }
         Happening::Refused { plugin, code, reason, .. } => {
             let text = format!("{code}: {}", without_its_words(reason));
             (plugin.as_ref()?, None, EventKind::Refused, text)

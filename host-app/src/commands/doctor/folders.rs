@@ -45,7 +45,7 @@ pub fn libraries(settings: &Settings) -> Check {
     };
     // Folders have checks of their own.
     let refused = survey.refused.iter().filter(|one| !one.error.code().starts_with("PB01")).count();
-    let runs = survey.inspections.iter().filter(|seen| seen.refused.is_none()).count();
+    let runs = survey.would_run().count();
     let found = format!("would run: {runs}, would be refused: {refused}");
     match refused {
         0 => Check::ok(WHAT, found),

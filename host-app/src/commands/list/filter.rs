@@ -72,11 +72,13 @@ fn line(record: PluginRecord) -> PluginLine {
     let path: PathBuf = record.path;
     PluginLine {
         id: record.id.to_string(),
+        name: record.id.to_string(),
         version: record.version.to_string(),
         state: record.status.to_string(),
         generation: None,
         calls: 0,
         generations: Vec::new(),
+        results: None,
         pinned: Vec::new(),
         path: printable(&path),
         hash: record.hash.to_string(),

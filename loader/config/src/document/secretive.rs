@@ -32,7 +32,9 @@ pub(super) fn looks_secret(text: &str, span: &Range<usize>, path: &KeyPath) -> b
         })
 }
 
-pub(super) fn is_secretive(text: &str) -> bool {
+/// Whether a word, for example a key, names something secret: `db_password`, `Api-Key`. A
+/// guess.
+pub fn is_secretive(text: &str) -> bool {
     let text = text.to_ascii_lowercase().replace('-', "_");
     WORDS.iter().any(|word| text.contains(word))
 }

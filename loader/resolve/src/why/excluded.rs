@@ -48,6 +48,7 @@ impl Explained<'_> {
                         with: self.name(with)?,
                         by_it,
                         conflict: exclusion.conflict.to_string(),
+                        said_by: exclusion.said_by.clone(),
                         why,
                     }));
                 }
@@ -67,6 +68,7 @@ impl Explained<'_> {
             let newest =
                 |files: &[usize]| files.first().map(|file| &self.offers[*file].manifest.version);
             return Ok(Some(match () {
+                () if one.member != two.member => Why::Member,
                 () if one.by_hand != two.by_hand => Why::ByHand,
                 () if one.position != two.position => Why::Precedence,
                 () if newest(&one.files) != newest(&two.files) => Why::Version,

@@ -1,0 +1,149 @@
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use plugbay_config::document::{self, Document, Limits};
+use plugbay_config::shown;
+
+use crate::error::StackError;
+use crate::layer::Layers;
+use crate::stack::Stack;
+use crate::written::{Component, File, Plugins};
+
+/// How many files a stack is read from at most.
+const MOST: usize = 64;
+
+impl Stack {
+    /// Reads a stack file and all that it extends, whose paths are relative to the file that
+    /// names them. Blocks while it reads.
+    ///
+    /// # Errors
+    ///
+    /// The first mistake, with its place; a file that cannot be read; files that extend each
+    /// other in a circle, or more than 64 of them.
+    pub fn read(path: &Path) -> Result<Self, StackError> {
+        let mut reading = Reading::default();
+        let first = open(path)?;
+        let document = reading.over_its_bases(first, path)?;
+        let stack = reading.layers.into_stack();
+        if stack.members.is_empty() && stack.any_of.is_empty() {
+            let wrong = document.point_out(
+                "",
+                "this stack names nothing that shall run",
+                "name plugins in `plugins`, or a stack that does in `extends`",
+            );
+            return Err(StackError::Wrong(wrong));
+        }
+        Ok(stack)
+    }
+}
+
+#[derive(Default)]
+struct Reading {
+    layers: Layers,
+    /// From the first one to the one at hand: each extends the next. By the path that
+    /// counts, and by the one that was written.
+    chain: Vec<(PathBuf, PathBuf)>,
+    done: HashSet<PathBuf>,
+}
+
+impl Reading {
+    /// Lays a file over those that it extends. At most [`MOST`] are open at a time, so no
+    /// stack overflows.
+    fn over_its_bases(
+        &mut self,
+        (document, real): (Document<File>, PathBuf),
+        path: &Path,
+    ) -> Result<Document<File>, StackError> {
+        self.chain.push((real.clone(), path.to_owned()));
+        check(&document)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for (place, base) in document.value().extends.files() {
+            self.base(&document, &place, &folder.join(base))?;
+        }
+        self.chain.pop();
+        self.done.insert(real);
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let name = shown::word(&stem);
+        self.layers.lay(document.value().clone(), name, path.to_owned());
+        Ok(document)
+    }
+
+    fn base(
+        &mut self,
+        document: &Document<File>,
+        place: &str,
+        path: &Path,
+    ) -> Result<(), StackError> {
+        let (base, real) = match open(path) {
+            Ok(opened) => opened,
+            Err(StackError::Unreadable { source, .. }) => {
+                let message = format!("it extends {}, which cannot be read", shown::path(path));
+                let help =
+                    "correct the path, which is relative to this file, or see who may read it";
+                return Err(StackError::Base(
+                    document.point_out(place, message, help),
+                    Some(source),
+                ));
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(at) = self.chain.iter().position(|(open, _)| *open == real) {
+            let circle = self.chain.iter().skip(at).map(|(_, path)| shown::path(path));
+            let circle: Vec<_> = circle.chain([shown::path(path)]).collect();
+            let message = format!("stacks extend each other in a circle: {}", circle.join(" → "));
+            let help = "let one of them extend none of the others";
+            return Err(StackError::Circle(document.point_out(place, message, help)));
+        }
+        if self.done.contains(&real) {
+            return Ok(());
+        }
+        if self.done.len() + self.chain.len() >= MOST {
+            let message = format!("with this one it would be more than {MOST} files");
+            let help = "put several of them into one";
+            return Err(StackError::TooMany(document.point_out(place, message, help)));
+        }
+        self.over_its_bases((base, real), path).map(drop)
+    }
+}
+
+/// The document, and the path by which it is known whether it was read before.
+fn open(path: &Path) -> Result<(Document<File>, PathBuf), StackError> {
+    let document = document::read::<File>(path, Limits::default())?;
+    let real = fs::canonicalize(path)
+        .map_err(|source| StackError::Unreadable { path: path.to_owned(), source })?;
+    Ok((document, real))
+}
+
+/// What no type can say: a key is there by one of its names, a plugin once in a list.
+fn check(document: &Document<File>) -> Result<(), StackError> {
+    let File { plugins: Plugins(plugins), components, .. } = document.value();
+    for (key, other) in [("composition_name", "name"), ("plugin_precedence", "precedence")] {
+        let is_there = |key: &str| document.place(&format!("/{key}")).is_some();
+        if is_there(key) && is_there(other) {
+            let message = format!("`{key}` is another name of `{other}`, which is there, too");
+            let help = "take one of the two out";
+            let wrong = document.point_out(&format!("/{key}"), message, help);
+            return Err(StackError::Wrong(wrong));
+        }
+    }
+    let plugins = plugins.iter().map(|(at, entry)| (format!("/plugins/{at}"), entry));
+    let components = components.iter().enumerate();
+    let components = components.map(|(at, Component(entry))| (format!("/components/{at}"), entry));
+    for list in [plugins.collect::<Vec<_>>(), components.collect()] {
+        let mut seen = HashSet::new();
+        for (place, entry) in list {
+            let key = (&entry.name, entry.kind.as_ref().filter(|_| entry.name.is_none()));
+            if !seen.insert(key) {
+                let what = match (&entry.name, &entry.kind) {
+                    (Some(name), _) => format!("`{name}`"),
+                    (None, kind) => format!("any `{}`", kind.as_deref().unwrap_or_default()),
+                };
+                let message = format!("{what} is in this list twice");
+                let wrong = document.point_out(&place, message, "take one of the two out");
+                return Err(StackError::Wrong(wrong));
+            }
+        }
+    }
+    Ok(())
+}

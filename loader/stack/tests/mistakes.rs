@@ -1,0 +1,104 @@
+//! Mistakes in stack files, as somebody reads them.
+
+mod support;
+
+use support::wrong;
+
+#[test]
+fn every_mistake_has_its_line_its_key_and_what_was_expected() {
+    for (ending, text, words) in [
+        ("toml", "plugin = ['a']", &["line 1", "`plugin`", "did you mean `plugins`?"][..]),
+        (
+            "toml",
+            "plugins = [\n  'a',\n  { id = 'b', verson = '1' },\n]",
+            &["line 3", "`verson`", "did you mean `version`?"],
+        ),
+        (
+            "yaml",
+            "plugins:\n  a:\n    confg: {}\n",
+            &["line 3", "`confg`", "did you mean `config`?"],
+        ),
+        ("yaml", "plugins:\n  a: {id: b}\n", &["line 2", "no key `id`"]),
+        (
+            "yaml",
+            "plugins:\n  - a\n  - A b\n",
+            &["line 3", "`plugins[1]`", "\"sql (data_source)\""],
+        ),
+        ("yaml", "plugins:\n  - a (data source)\n", &["line 2", "a kind is 1 to 64 letters"]),
+        ("yaml", "plugins:\n  - a@one\n", &["line 2", "\"sql@^2\""]),
+        ("yaml", "plugins:\n  - 3\n", &["line 2", "expected a plugin's id, or a table", "found 3"]),
+        ("yaml", "plugins: a\n", &["line 1", "expected a list of plugins, or a table"]),
+        (
+            "yaml",
+            "plugins:\n  - {optional: true}\n",
+            &["line 2", "an `id` (or `name`), or a `kind`"],
+        ),
+        (
+            "yaml",
+            "plugins:\n  - {kind: k, config: {a: 1}}\n",
+            &["line 2", "`config` is for one plugin"],
+        ),
+        (
+            "yaml",
+            "plugins:\n  - {name: a, id: b}\n",
+            &["line 2", "there twice, perhaps by two names"],
+        ),
+        ("yaml", "plugins:\n  - {name: B C}\n", &["line 2", "no plugin id"]),
+        ("yaml", "plugins:\n  - a\n  - {name: a}\n", &["line 3", "`a` is in this list twice"]),
+        (
+            "yaml",
+            "plugins:\n  - {kind: k}\n  - {type: k}\n",
+            &["line 3", "any `k` is in this list twice"],
+        ),
+        (
+            "yaml",
+            "plugins: [a]\ncomponents: [{type: k}]\n",
+            &["line 2", "expected an `id` (or `name`)"],
+        ),
+        ("yaml", "plugins: [a]\ncomponents: [b, b]\n", &["line 2", "`b` is in this list twice"]),
+        ("yaml", "plugins: [a]\nconflicts:\n  - [a]\n", &["line 3", "two plugins or more"]),
+        (
+            "yaml",
+            "plugins: [a]\nconflicts:\n  - [a, b, a]\n",
+            &["line 3", "`a` is in conflict with itself"],
+        ),
+        ("yaml", "plugins: {a: {dependencies: [B]}}\n", &["line 1", "names no plugin"]),
+        ("yaml", "plugins: {a: {enabled: 'yes'}}\n", &["line 1", "`true` or `false`"]),
+        ("yaml", "plugins: {a: {config: [1]}}\n", &["line 1", "expected a table"]),
+        ("toml", "plugins = ['a']\nprofile = 'ml2'", &["line 2", "machine-learning"]),
+        ("toml", "plugins = ['a']\n[kinds]\nk = 'lots'", &["line 3", "a rule is"]),
+        (
+            "toml",
+            "plugins = ['a']\nname = 'a'\ncomposition_name = 'b'",
+            &["line 3", "`composition_name` is another name of `name`"],
+        ),
+        (
+            "toml",
+            "plugins = ['a']\nextends = 3",
+            &["line 2", "expected a file, or a list of files"],
+        ),
+        ("toml", "description = 'nothing'", &["names nothing that shall run"]),
+        ("yaml", "plugins: [\n", &["line"]),
+        ("conf", "plugins: [a]\n", &["does not tell its syntax"]),
+    ] {
+        let told = wrong(ending, text);
+        assert!(told.starts_with("PB1702: "), "{text}\n{told}");
+        assert!(told.contains("\nhelp: "), "{told}");
+        for word in words {
+            assert!(told.contains(word), "{text}\n{word}\n{told}");
+        }
+    }
+}
+
+#[test]
+fn a_conflict_of_everybody_with_everybody_is_refused() {
+    let names: Vec<_> = (0..40).map(|at| format!("p{at}")).collect();
+    let told = wrong("yaml", &format!("plugins: [a]\nconflicts: [[{}]]\n", names.join(", ")));
+    assert!(told.contains("line 2") && told.contains("more than 32 plugins"), "{told}");
+}
+
+#[test]
+fn a_secret_that_stands_on_a_wrong_line_is_not_told() {
+    let told = wrong("yaml", "plugins:\n  - {name: a, password: hunter2}\n");
+    assert!(!told.contains("hunter2") && told.contains("no key `password`"), "{told}");
+}
