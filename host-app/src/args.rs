@@ -62,6 +62,9 @@ The config file, with all its keys (relative paths are relative to it):
     [config.reports]                      # a secret is not written here, but where it is
     password = { env = \"REPORTS_PASSWORD\" }   # or { file = \"password\" }
 
+    [dspy]                                # a table that a plugin registers with
+    model = \"small\"                     # [host_config.dspy] in its plugin.toml
+
 It may be host.yaml or host.json as well, with the same keys.";
 
 /// A plugins folder as a program.
