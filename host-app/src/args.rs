@@ -62,6 +62,9 @@ The config file, with all its keys (relative paths are relative to it):
     [config.reports]                      # a secret is not written here, but where it is
     password = { env = \"REPORTS_PASSWORD\" }   # or { file = \"password\" }
 
+    [dspy]                                # a table that a plugin registers with
+    model = \"small\"                     # [host_config.dspy] in its plugin.toml
+
 It may be host.yaml or host.json as well, with the same keys.";
 
 /// A plugins folder as a program.
@@ -209,7 +212,7 @@ pub enum Command {
     /// Show what a plugin says of itself; nothing is loaded for it
     ///
     /// With --json: {"path","size","hash","state","generation","calls",
-    /// "generations","results","pinned","refused","facts","manifest"}; what is not known is
+    /// "generations","results","pinned","refused","beside","facts","manifest"}; what is not known is
     /// null.
     Inspect {
         /// A library file (anything with a `/`, or that exists), or a plugin's id
@@ -374,7 +377,7 @@ pub enum Command {
     },
     /// Say whether libraries would run, without loading them
     ///
-    /// Exits with 3 when one is refused. With --json: {"plugins","refused"}, as
+    /// Exits with 3 when one is refused. With --json: {"plugins","refused","notices"}, as
     /// `list --json` prints them.
     Check {
         /// Library files, each judged by itself, and plugins folders, judged

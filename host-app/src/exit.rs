@@ -45,10 +45,10 @@ impl Exit {
             | "PB1601" | "PB1701" | "PB1703" => Self::NotFound,
             // Arguments that do not fit, and what should be an id.
             "PB0704" | "PB0901" => Self::Usage,
-            // A new generation that did not take over, and a state that it cannot begin with.
-            "PB1101" | "PB1102" | "PB1103" | "PB1104" | "PB1105" | "PB1201" | "PB1202" => {
-                Self::Refused
-            }
+            // A new generation that did not take over, a state that it cannot begin with, and a
+            // table of the configuration that is another's.
+            "PB1531" | "PB1532" | "PB1101" | "PB1102" | "PB1103" | "PB1104" | "PB1105"
+            | "PB1201" | "PB1202" => Self::Refused,
             code => match code.get(..4) {
                 Some("PB01" | "PB02" | "PB03" | "PB04" | "PB05" | "PB06") => Self::Refused,
                 _ => Self::Failed,

@@ -60,9 +60,10 @@ impl Serving {
             notices.extend(kept.notices.iter().cloned());
             builder = builder.registry(kept.registry.clone());
         }
-        if settings.locked {
+        if settings.locked || !settings.tables().is_empty() {
             // Before any code of a plugin runs.
             let survey = Surveyor::new(&settings).folders(&settings.folders, |_, _| {})?;
+            survey.check_tables(&settings)?;
             settings.check_lock(&survey.plan)?;
         }
         let host = watching.applied(builder).on_progress(bar.reporter()).build()?;

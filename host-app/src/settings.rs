@@ -4,6 +4,7 @@
 mod registry;
 mod reloading;
 mod selection;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -17,8 +18,8 @@ use plugbay_loader::config::document::{self, Limits, ReadError};
 use plugbay_loader::config::schema::SecretSource;
 use plugbay_loader::manifest::{InvalidSelector, Selector};
 use plugbay_loader::{
-    BuildError, Host, HostBuilder, KindRule, Lock, Plan, PluginId, Policy, Probe, Profile, Stack,
-    VerifyOptions, Versions, default_data_dir, printable,
+    BuildError, Extensions, Host, HostBuilder, KindRule, Lock, Plan, PluginId, Policy, Probe,
+    Profile, Stack, VerifyOptions, Versions, default_data_dir, printable,
 };
 use semver::Version;
 use serde::Deserialize;
@@ -28,6 +29,7 @@ pub use self::registry::{Keeping, Kept};
 pub use self::reloading::{Interval, Watching};
 use self::reloading::{ReloadTable, WatchEnvironment, WatchTable};
 use self::selection::{Selection, all_there, read_lock};
+use self::tables::{Tables, Whole, own_keys};
 use crate::args::{Common, WatchFlags};
 use crate::control::Place;
 use crate::exit::{Exit, Failure};
@@ -68,6 +70,7 @@ pub struct Settings {
     watch: WatchTable,
     watch_environment: WatchEnvironment,
     config: BTreeMap<String, Value>,
+    tables: Tables,
     /// The config file's, where paths in it begin.
     folder: PathBuf,
 }
@@ -183,11 +186,12 @@ impl Settings {
     }
 
     fn with(common: &Common, environment: Environment) -> Result<Self, Failure> {
-        let (file, path) = match (&common.config, environment.default_file) {
-            (Some(path), _) => (read(path)?, Some(path.clone())),
-            (None, Some(path)) if path.exists() => (read(&path)?, Some(path)),
-            (None, _) => (File::default(), None),
+        let path = match (&common.config, environment.default_file) {
+            (Some(path), _) => Some(path.clone()),
+            (None, Some(path)) if path.exists() => Some(path),
+            (None, _) => None,
         };
+        let (file, tables) = path.as_deref().map(read).transpose()?.unwrap_or_default();
         // `absolute` fails for the empty path only, which stays what it is.
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let base = path.as_ref().map(absolute);
@@ -269,6 +273,7 @@ impl Settings {
             watch_environment: environment.watch,
             config,
             stack,
+            tables,
             folder: base.to_owned(),
             file: path,
         })
@@ -290,6 +295,7 @@ impl Settings {
             .name(&self.name)
             .policy(|policy| *policy = self.policy())
             .secrets_from(&self.folder)
+            .own_keys(own_keys().iter().copied())
             .allow_world_writable(self.allow_world_writable)
             .probe(self.probe);
         for folder in &self.folders {
@@ -297,6 +303,9 @@ impl Settings {
         }
         for (id, config) in &self.config {
             host = host.config(id.as_str(), config.clone());
+        }
+        for (name, table) in self.tables() {
+            host = host.extension(name, table.clone());
         }
         if let Some(deadline) = self.activation_deadline {
             host = host.activation_deadline(deadline);
@@ -310,6 +319,11 @@ impl Settings {
     /// Where secrets are looked for.
     pub fn secrets(&self) -> SecretSource {
         SecretSource::new(&self.folder)
+    }
+
+    /// What a host is given of its own configuration for plugins.
+    pub fn extensions(&self) -> Extensions {
+        Extensions::new(self.tables().clone()).reserving(own_keys().iter().copied())
     }
 
     /// What plugins are configured with.
@@ -366,9 +380,12 @@ fn default_file() -> Option<PathBuf> {
 }
 
 /// TOML, YAML or JSON, by its name.
-fn read(path: &Path) -> Result<File, Failure> {
-    match document::read::<File>(path, Limits::default()) {
-        Ok(document) => Ok(document.into_value()),
+fn read(path: &Path) -> Result<(File, Tables), Failure> {
+    match document::read::<Whole>(path, Limits::default()) {
+        Ok(document) => {
+            let (Whole { file, others }, document) = document.split();
+            Ok((file, Tables::new(others, Some(document))?))
+        }
         Err(ReadError::Unreadable { source, .. }) => {
             let message = format!("the config file {} cannot be read", printable(path));
             let help = match source.kind() {

@@ -133,6 +133,7 @@ pub fn inspection(seen: &Inspection, verbose: bool, output: &Output) -> String {
         }
     };
     fact("file", &seen.path);
+    fact("beside it", seen.beside.as_deref().unwrap_or_default());
     fact("size", &seen.size.map(|size| format!("{size} bytes")).unwrap_or_default());
     fact("hash", seen.hash.as_deref().unwrap_or_default());
     fact("state", seen.state.as_deref().unwrap_or_default());
@@ -160,6 +161,8 @@ pub fn inspection(seen: &Inspection, verbose: bool, output: &Output) -> String {
     fact("kinds", &manifest.kinds.join(", "));
     fact("capabilities", &manifest.capabilities.join(", "));
     fact("permissions", &manifest.permissions.join(", "));
+    let registers: Vec<_> = manifest.host_config.keys().map(|it| format!("[{it}]")).collect();
+    fact("host config", &registers.join(", "));
     fact("needs host", &manifest.host.to_string());
     fact("authors", &manifest.authors.join(", "));
     fact("license", &manifest.license);

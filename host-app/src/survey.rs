@@ -8,10 +8,10 @@ use plugbay_loader::config::schema::SecretSource;
 use plugbay_loader::manifest::{Embedded, Manifest};
 use plugbay_loader::registry::apply;
 use plugbay_loader::{
-    BuildError, CallError, Candidate, DiscoverError, Explain, Plan, PluginId, Policy, ProbeError,
-    Reason, Refusal, ResolveError, Verdict, Verdicts, Verified, VerifyOptions, Workspace,
-    check_config, config_for, default_cache_dir, discover, discover_file, manifest_in, printable,
-    resolve, verify,
+    BesideError, BuildError, CallError, Candidate, DiscoverError, Explain, Extensions, Plan,
+    PluginId, Policy, ProbeError, Reason, Refusal, ResolveError, Verdict, Verdicts, Verified,
+    VerifyOptions, Workspace, check_config, config_for, default_cache_dir, discover, discover_file,
+    full_message, manifest_beside, manifest_in, printable, resolve, strays, verify,
 };
 
 use serde_json::Value;
@@ -25,6 +25,7 @@ pub struct Surveyor {
     options: VerifyOptions,
     policy: Policy,
     configurations: BTreeMap<String, Value>,
+    extensions: Extensions,
     secrets: SecretSource,
     name: String,
 }
@@ -36,6 +37,10 @@ pub struct Survey {
     pub inspections: Vec<Inspection>,
     /// All that would be refused, by path.
     pub refused: Vec<Refusal>,
+    /// What those say of themselves that could not be taken as they are.
+    refused_manifests: Vec<Manifest>,
+    /// What should be known besides.
+    pub notices: Vec<String>,
     /// Which of them run, and in which order.
     pub plan: Plan,
     /// The paths of those that a stack leaves out.
@@ -54,6 +59,7 @@ impl Surveyor {
             options,
             policy,
             configurations: settings.configurations().clone(),
+            extensions: settings.extensions(),
             secrets: settings.secrets(),
             name: settings.name.clone(),
         }
@@ -66,7 +72,13 @@ impl Surveyor {
         report: impl Fn(usize, usize),
     ) -> Result<Survey, Failure> {
         let found = discover(folders, self.options.allow_world_writable);
-        self.judge(found.candidates, found.problems, true, report)
+        let strays = folders.iter().flat_map(|folder| strays(folder));
+        let told = |stray: BesideError| {
+            format!("{}: {}; help: {}", stray.code(), full_message(&stray), stray.hint())
+        };
+        let notices = strays.map(told).collect();
+        let survey = self.judge(found.candidates, found.problems, true, report)?;
+        Ok(Survey { notices, ..survey })
     }
 
     /// Whether a host on nothing but this file would run it.
@@ -93,6 +105,7 @@ impl Surveyor {
                 results: None,
                 pinned: Vec::new(),
                 refused: refused.as_ref().map(RefusedLine::from),
+                beside: manifest_beside(path, &manifest.id).map(|path| printable(&path)),
                 facts,
                 manifest,
             });
@@ -141,6 +154,10 @@ impl Surveyor {
                     verified.push(good);
                 }
                 Err(error) => {
+                    if !self.extensions.is_empty() {
+                        let embedded = self.read_anyway(error.path());
+                        survey.refused_manifests.extend(embedded.map(|it| it.manifest));
+                    }
                     survey.refused.push(Refusal::from(error));
                 }
             }
@@ -185,7 +202,8 @@ impl Surveyor {
             for offer in plan.run() {
                 let given = config_for(&self.configurations, &offer.manifest);
                 let others = verified.iter().map(Verified::manifest);
-                let checked = check_config(&offer.manifest, given, others, &self.secrets);
+                let checked =
+                    check_config(&offer.manifest, given, others, &self.extensions, &self.secrets);
                 // What is in the environment of this process need not be in the host's.
                 let Err(error) = checked else { continue };
                 let is_elsewhere = error.unsettled().is_some_and(|unsettled| {
@@ -210,6 +228,16 @@ impl Surveyor {
 }
 
 impl Survey {
+    /// Whether what the config file has for plugins is what one of them takes. Those count
+    /// that are refused, too: their tables are known.
+    pub fn check_tables(&self, settings: &Settings) -> Result<(), Failure> {
+        if settings.tables().is_empty() {
+            return Ok(());
+        }
+        let good = self.inspections.iter().map(|seen| &seen.manifest);
+        settings.check_tables(&good.chain(&self.refused_manifests).collect::<Vec<_>>())
+    }
+
     fn refuse(&mut self, refusal: Refusal) {
         let path = printable(&refusal.path);
         if let Some(inspection) = self.inspections.iter_mut().find(|seen| seen.path == path) {
@@ -251,7 +279,7 @@ impl Survey {
             plugins: self.would_run().map(line).collect(),
             refused: self.refused.iter().map(|it| self.refused_line(it)).collect(),
             pinned: Vec::new(),
-            notices: Vec::new(),
+            notices: self.notices.clone(),
         }
     }
 }
@@ -322,6 +350,8 @@ fn inspection(verified: &Verified) -> Inspection {
         results: None,
         pinned: Vec::new(),
         refused: None,
+        beside: manifest_beside(verified.path(), &verified.manifest().id)
+            .map(|path| printable(&path)),
         facts: verified.facts().clone(),
         manifest: verified.manifest().clone(),
     }

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,17 +23,24 @@ struct Inner {
     generation: u64,
     data_dir: PathBuf,
     configuration: Value,
+    host_config: BTreeMap<String, Value>,
     host: Arc<HostBox>,
 }
 
 impl Context {
-    pub(crate) fn new(id: &'static str, host: Arc<HostBox>, configuration: Value) -> Self {
+    pub(crate) fn new(
+        id: &'static str,
+        host: Arc<HostBox>,
+        configuration: Value,
+        host_config: BTreeMap<String, Value>,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 id,
                 generation: host.generation(),
                 data_dir: PathBuf::from(host.data_dir().as_str()),
                 configuration,
+                host_config,
                 host,
             }),
         }
@@ -120,6 +128,17 @@ impl Context {
     /// later, by [`configure`](crate::Plugin::configure), is not seen here.
     pub fn configuration(&self) -> &Value {
         &self.inner.configuration
+    }
+
+    /// A table of the host's own configuration that `plugin.toml` adds to it
+    /// (`[host_config.NAME]`): checked by its schema, with defaults filled in and secrets
+    /// in it, as this generation was given it. A host whose configuration has no such table
+    /// gives what the defaults alone make. Another value comes with another generation.
+    ///
+    /// None where `plugin.toml` has no such table, and where the host is older than that
+    /// (interface 1.3). Does not block.
+    pub fn host_config(&self, name: &str) -> Option<&Value> {
+        self.inner.host_config.get(name)
     }
 }
 

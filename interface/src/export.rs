@@ -16,6 +16,7 @@ use crate::abi::{
 };
 use crate::commands::read;
 use crate::error::code;
+use crate::given::Given;
 use crate::guard::{guard, install_panic_hook};
 use crate::kept::kept;
 use crate::{Commands, Context, Error, Plugin, ServiceChange, Services, hooks, logging};
@@ -113,10 +114,10 @@ struct Live<P> {
 
 impl<P: Exported> Live<P> {
     fn construct(host: &Arc<HostBox>) -> Result<InstanceBox, Error> {
-        let configuration = host.configuration();
+        let Given { configuration, host_config } = Given::read(host.configuration().into())?;
         let config = read_config::<P>(&configuration)?;
         let raw: Value = serde_json::from_str(&configuration)?;
-        let context = Context::new(P::ID, host.clone(), raw);
+        let context = Context::new(P::ID, host.clone(), raw, host_config);
         // Last, as calls may wait from here on.
         let state = match host.hand_over() {
             RResult::ROk(RSome(saved)) => Some(read_state::<P>(&saved)?),
@@ -210,7 +211,9 @@ impl<P: Exported> Instance for Exporter<P> {
 
     fn configure(&self, configuration: RStr<'_>) -> RResult<HowTaken, Fault> {
         guard(|| {
-            let config = read_config::<P>(&configuration)?;
+            // The tables of the host's configuration are what they were: those come by a reload.
+            let given = Given::read(configuration.into())?;
+            let config = read_config::<P>(&given.configuration)?;
             self.live.plugin.configure(config).map(HowTaken::from)
         })
     }

@@ -60,6 +60,8 @@ mod error;
 #[doc(hidden)]
 pub mod export;
 mod faults;
+#[doc(hidden)]
+pub mod given;
 mod guard;
 mod hooks;
 mod kept;

@@ -17,6 +17,7 @@ use serde_json::Value;
 pub use error::BuildError;
 
 use crate::configure::Grounds;
+use crate::extensions::Extensions;
 use crate::handover::Limits;
 use crate::host::Host;
 use crate::naming;
@@ -54,6 +55,7 @@ pub(crate) struct Options {
     pub(crate) folders: Vec<PathBuf>,
     pub(crate) policy: Policy,
     pub(crate) config: BTreeMap<String, Value>,
+    pub(crate) extensions: Extensions,
     pub(crate) grounds: Grounds,
     pub(crate) verify: VerifyOptions,
     pub(crate) probe: Probe,
@@ -108,6 +110,7 @@ impl HostBuilder {
                     parse(env!("CARGO_PKG_VERSION_PATCH")),
                 )),
                 config: BTreeMap::new(),
+                extensions: Extensions::default(),
                 grounds: Grounds { components: BTreeMap::new(), secrets: SecretSource::new("") },
                 verify: VerifyOptions::default(),
                 probe: Probe::default(),
@@ -172,6 +175,23 @@ impl HostBuilder {
     /// What is said of `sql@^1` goes, for those versions, before what is said of `sql`.
     pub fn config(mut self, plugin: impl Into<String>, config: Value) -> Self {
         self.configs.push((plugin.into(), config));
+        self
+    }
+
+    /// A table of the host's own configuration, by its name: for the plugin that registers
+    /// it with `[host_config.NAME]` in its `plugin.toml`, which gets it checked by its
+    /// schema, with defaults filled in, beside its own configuration. Secrets are written as
+    /// there. Where nobody in the folders registers it, [`Host::start`] says so
+    /// ([`Notice::Extension`](crate::Notice::Extension)).
+    pub fn extension(mut self, name: impl AsRef<str>, value: Value) -> Self {
+        self.options.extensions.set(name.as_ref(), Some(value));
+        self
+    }
+
+    /// The keys of the host's own configuration: a plugin that registers a table of such a
+    /// name is refused.
+    pub fn own_keys<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.options.extensions = self.options.extensions.reserving(names);
         self
     }
 

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use plugbay_config::schema::{
     BaseId, Declared, Owner, SchemaError, Schemas, Scrubber, SecretSource, Settled, Unsettled,
 };
-use plugbay_interface::manifest::{Manifest, PluginId, Selector};
+use plugbay_interface::given::give;
+use plugbay_interface::manifest::{BaseSchema, Manifest, PluginId, Selector};
 use serde_json::Value;
 
 use crate::error::Explain;
+use crate::extensions::{ExtensionError, Extensions};
 
 /// Why a plugin does not get its configuration.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,8 @@ enum Problem {
     Schema(Box<SchemaError>),
     #[error(transparent)]
     Unsettled(Box<Unsettled>),
+    #[error(transparent)]
+    Extension(ExtensionError),
 }
 
 /// A configuration that fits, with defaults and secrets in it.
@@ -29,6 +33,8 @@ pub(crate) struct Configured {
     /// As it was written.
     given: Value,
     fitting: Fitting,
+    /// The tables of the host's configuration that the plugin registers, by name.
+    extensions: BTreeMap<String, Extension>,
 }
 
 #[derive(Clone, Debug)]
@@ -36,6 +42,13 @@ enum Fitting {
     /// The plugin has no schema: as it was given.
     Plain,
     Settled(Box<Settled>),
+}
+
+#[derive(Clone, Debug)]
+struct Extension {
+    /// As it was written, if it was.
+    given: Option<Value>,
+    settled: Settled,
 }
 
 /// What schemas may build on besides themselves.
@@ -51,7 +64,16 @@ impl ConfigError {
     pub fn unsettled(&self) -> Option<&Unsettled> {
         match &self.0 {
             Problem::Unsettled(unsettled) => Some(unsettled),
+            Problem::Extension(error) => error.unsettled(),
             Problem::Schema(_) => None,
+        }
+    }
+
+    /// What is wrong with a table of the host's configuration that the plugin registers.
+    pub fn extension(&self) -> Option<&ExtensionError> {
+        match &self.0 {
+            Problem::Extension(error) => Some(error),
+            _ => None,
         }
     }
 
@@ -59,7 +81,7 @@ impl ConfigError {
     pub fn schema(&self) -> Option<&SchemaError> {
         match &self.0 {
             Problem::Schema(error) => Some(error),
-            Problem::Unsettled(_) => None,
+            _ => None,
         }
     }
 }
@@ -69,6 +91,7 @@ impl Explain for ConfigError {
         match &self.0 {
             Problem::Schema(error) => error.code(),
             Problem::Unsettled(unsettled) => unsettled.code(),
+            Problem::Extension(error) => error.code(),
         }
     }
 
@@ -76,6 +99,7 @@ impl Explain for ConfigError {
         match &self.0 {
             Problem::Schema(error) => error.hint(),
             Problem::Unsettled(unsettled) => unsettled.hint(),
+            Problem::Extension(error) => error.hint(),
         }
     }
 }
@@ -104,8 +128,9 @@ pub fn config_for<'a>(
 }
 
 /// Whether a plugin could be configured with this, as a host does it, for programs that
-/// judge files themselves. `others` are the plugins whose base schemas it may build on.
-/// Reads secrets from the environment and from files.
+/// judge files themselves. `others` are the plugins whose base schemas it may build on, and
+/// that may register the same tables of the host's configuration. Reads secrets from the
+/// environment and from files.
 ///
 /// # Errors
 ///
@@ -114,42 +139,114 @@ pub fn check_config<'a>(
     manifest: &'a Manifest,
     given: Option<&Value>,
     others: impl Iterator<Item = &'a Manifest>,
+    extensions: &Extensions,
     secrets: &SecretSource,
 ) -> Result<(), ConfigError> {
     let grounds = Grounds { components: BTreeMap::new(), secrets: secrets.clone() };
-    settle(manifest, given, others, &grounds).map(drop)
+    settle(manifest, given, others, extensions, &grounds).map(drop)
 }
 
-/// Checks what a plugin is given by its schema, and fills in what is left out. `others`
-/// are the plugins whose base schemas it may build on. Reads secrets from the environment
-/// and from files.
+/// Whether a table of the host's configuration is what the plugin that registers it takes,
+/// as [`check_config`].
+///
+/// # Errors
+///
+/// All that is wrong with the table, or the first thing that is wrong with the schema.
+pub fn check_extension<'a>(
+    manifest: &'a Manifest,
+    name: &str,
+    given: &Value,
+    others: impl Iterator<Item = &'a Manifest>,
+    secrets: &SecretSource,
+) -> Result<(), ConfigError> {
+    let Some(declared) = manifest.host_config.get(name) else { return Ok(()) };
+    let grounds = Grounds { components: BTreeMap::new(), secrets: secrets.clone() };
+    let schemas = bases(manifest, others, &grounds).map_err(wrong_schema)?;
+    extension(manifest, name, declared, Some(given), &schemas, &grounds).map(drop)
+}
+
+/// Checks what a plugin is given by its schema, and fills in what is left out; and so the
+/// tables of the host's configuration that it registers. `others` are the plugins whose base
+/// schemas it may build on, and that may register the same tables. Reads secrets from the
+/// environment and from files.
 pub(crate) fn settle<'a>(
     manifest: &'a Manifest,
     given: Option<&Value>,
     others: impl Iterator<Item = &'a Manifest>,
+    extensions: &Extensions,
     grounds: &Grounds,
 ) -> Result<Configured, ConfigError> {
+    let others: Vec<_> = others.collect();
+    let by_rule = |error| ConfigError(Problem::Extension(error));
+    extensions.may_register(manifest, &others).map_err(by_rule)?;
     let given = given.cloned().unwrap_or_else(nothing);
-    let Some(schema) = &manifest.config_schema else {
-        return Ok(Configured { given, fitting: Fitting::Plain });
-    };
-    let wrong = |error: SchemaError| ConfigError(Problem::Schema(Box::new(error)));
-    let schemas = bases(manifest, others, grounds).map_err(wrong)?;
-    let declared = Declared::new(schema.clone()).extending(manifest.config_extends.iter().cloned());
-    let owner = Owner::Plugin(manifest.id.clone());
-    let schema = schemas.compile(owner, &declared).map_err(wrong)?;
-    let settled = schema
-        .settle(&given, &grounds.secrets)
-        .map_err(|error| ConfigError(Problem::Unsettled(Box::new(error))))?;
-    for warning in settled.warnings() {
-        log::warn!(target: manifest.id.as_str(), "{}: {warning}; {}", warning.code(), warning.hint());
+    if manifest.config_schema.is_none() && manifest.host_config.is_empty() {
+        return Ok(Configured { given, fitting: Fitting::Plain, extensions: BTreeMap::new() });
     }
-    Ok(Configured { given, fitting: Fitting::Settled(Box::new(settled)) })
+    let schemas = bases(manifest, others.into_iter(), grounds).map_err(wrong_schema)?;
+    let fitting = match &manifest.config_schema {
+        None => Fitting::Plain,
+        Some(schema) => {
+            let declared =
+                Declared::new(schema.clone()).extending(manifest.config_extends.iter().cloned());
+            let settled = settled(manifest, &declared, &given, &schemas, grounds)?;
+            let unsettled = |problems| ConfigError(Problem::Unsettled(problems));
+            Fitting::Settled(Box::new(settled.map_err(unsettled)?))
+        }
+    };
+    let mut tables = BTreeMap::new();
+    for (name, declared) in &manifest.host_config {
+        let given = extensions.value(name);
+        let settled = extension(manifest, name, declared, given, &schemas, grounds)?;
+        tables.insert(name.clone(), Extension { given: given.cloned(), settled });
+    }
+    Ok(Configured { given, fitting, extensions: tables })
 }
 
 /// What is given where nothing is.
 fn nothing() -> Value {
     Value::Object(serde_json::Map::new())
+}
+
+fn extension(
+    manifest: &Manifest,
+    name: &str,
+    declared: &BaseSchema,
+    given: Option<&Value>,
+    schemas: &Schemas,
+    grounds: &Grounds,
+) -> Result<Settled, ConfigError> {
+    let given = given.cloned().unwrap_or_else(nothing);
+    let declared =
+        Declared::new(declared.schema.clone()).extending(declared.extends.iter().cloned());
+    let settled = settled(manifest, &declared, &given, schemas, grounds)?;
+    settled.map_err(|problems| {
+        ConfigError(Problem::Extension(ExtensionError::Unsettled { name: name.into(), problems }))
+    })
+}
+
+/// By one schema of a plugin's. The outer error is the schema's.
+fn settled(
+    manifest: &Manifest,
+    declared: &Declared,
+    given: &Value,
+    schemas: &Schemas,
+    grounds: &Grounds,
+) -> Result<Result<Settled, Box<Unsettled>>, ConfigError> {
+    let owner = Owner::Plugin(manifest.id.clone());
+    let schema = schemas.compile(owner, declared).map_err(wrong_schema)?;
+    let settled = match schema.settle(given, &grounds.secrets) {
+        Ok(settled) => settled,
+        Err(unsettled) => return Ok(Err(Box::new(unsettled))),
+    };
+    for warning in settled.warnings() {
+        log::warn!(target: manifest.id.as_str(), "{}: {warning}; {}", warning.code(), warning.hint());
+    }
+    Ok(Ok(settled))
+}
+
+fn wrong_schema(error: SchemaError) -> ConfigError {
+    ConfigError(Problem::Schema(Box::new(error)))
 }
 
 /// The base schemas of the host and of plugins, of each plugin the newest version's.
@@ -186,31 +283,53 @@ fn bases<'a>(
 impl Configured {
     /// As the plugin gets it, secrets in it.
     pub(crate) fn text(&self) -> String {
-        match &self.fitting {
+        let own = match &self.fitting {
             Fitting::Plain => self.given.to_string(),
             Fitting::Settled(settled) => settled.expose().as_str().to_owned(),
+        };
+        if self.extensions.is_empty() {
+            return own;
         }
+        let tables: Vec<_> =
+            self.extensions.iter().map(|(name, table)| (name, table.settled.expose())).collect();
+        give(&own, tables.iter().map(|(name, table)| (name.as_str(), table.as_str())))
     }
 
     /// Whether it was made of what a plugin is given now.
-    pub(crate) fn is_of(&self, given: Option<&Value>) -> bool {
-        given.map_or_else(|| self.given == nothing(), |given| self.given == *given)
+    pub(crate) fn is_of(&self, given: Option<&Value>, extensions: &Extensions) -> bool {
+        let own = given.map_or_else(|| self.given == nothing(), |given| self.given == *given);
+        let mut tables = self.extensions.iter();
+        own && tables.all(|(name, table)| table.given.as_ref() == extensions.value(name))
     }
 
     /// Whether a plugin that has this one would notice another one.
     pub(crate) fn is_other_than(&self, earlier: &Self) -> bool {
-        match (&self.fitting, &earlier.fitting) {
+        let own = match (&self.fitting, &earlier.fitting) {
             (Fitting::Settled(new), Fitting::Settled(old)) => !new.changes_since(old).is_empty(),
             (Fitting::Plain, Fitting::Plain) => self.given != earlier.given,
             _ => true,
-        }
+        };
+        own || self.has_other_tables_than(earlier)
+    }
+
+    /// The same of the tables of the host's configuration alone.
+    pub(crate) fn has_other_tables_than(&self, earlier: &Self) -> bool {
+        let same = |(name, table): (&String, &Extension)| {
+            let before = earlier.extensions.get(name);
+            before.is_some_and(|before| table.settled.changes_since(&before.settled).is_empty())
+        };
+        self.extensions.len() != earlier.extensions.len() || !self.extensions.iter().all(same)
     }
 
     /// Takes its secrets out of texts.
     pub(crate) fn scrubber(&self) -> Option<Scrubber> {
-        match &self.fitting {
-            Fitting::Plain => None,
-            Fitting::Settled(settled) => Some(settled.scrubber()).filter(|it| !it.is_empty()),
+        let mut scrubber = match &self.fitting {
+            Fitting::Plain => Scrubber::default(),
+            Fitting::Settled(settled) => settled.scrubber(),
+        };
+        for table in self.extensions.values() {
+            scrubber = scrubber.and(&table.settled.scrubber());
         }
+        Some(scrubber).filter(|it| !it.is_empty())
     }
 }

@@ -1,6 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::beside;
 use crate::error::{Explain, printable, quoted};
 use crate::platform;
 
@@ -224,6 +225,12 @@ fn list(folder: &Path, allow_world_writable: bool) -> Result<Vec<PathBuf>, Disco
     }
     paths.sort_unstable();
     Ok(paths)
+}
+
+/// Whether something at this name changes what plugins there are: a library's, or that of a
+/// manifest beside one.
+pub(crate) fn is_watched_name(path: &Path) -> bool {
+    is_library_name(path) || beside::is_manifest_name(path)
 }
 
 /// Whether a name says library: the platform's extension, not hidden.

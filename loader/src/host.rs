@@ -23,6 +23,7 @@ mod status;
 mod watching;
 mod wishing;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -125,6 +126,7 @@ impl Host {
         );
         let disabled = options.policy.disabled.clone();
         let config = options.config.clone();
+        let extensions = options.extensions.clone();
         let (wishes, waiting) = unbounded();
         let persisted = Persisted::below(&options.data_dir, options.earlier_data.as_deref());
         let chronicle = Arc::new(Chronicle::default());
@@ -138,7 +140,7 @@ impl Host {
             prober,
             verdicts,
             table: ArcSwap::default(),
-            known: Mutex::new(Known { disabled, config, ..Known::default() }),
+            known: Mutex::new(Known { disabled, config, extensions, ..Known::default() }),
             pinned: PinnedLibraries::default(),
             changing: Mutex::new(()),
             next_generation: AtomicU64::new(1),
@@ -240,6 +242,30 @@ impl Host {
         let _changing = inner.change();
         inner.running()?;
         inner.configure(&id, None)
+    }
+
+    /// Gives a table of the host's own configuration another value, or takes it out: the
+    /// plugin that registers it goes on with it as with another
+    /// [configuration](Self::configure). One that nobody registers waits for who does.
+    ///
+    /// # Errors
+    ///
+    /// As [`configure`](Self::configure).
+    pub fn configure_extension(
+        &self,
+        name: &str,
+        value: Option<Value>,
+    ) -> Result<Outcome, LoadPluginError> {
+        let inner = self.inner();
+        let _changing = inner.change();
+        inner.running()?;
+        inner.configure_extension(name, value)
+    }
+
+    /// The tables of the host's own configuration that there are for plugins, as they were
+    /// given, by name.
+    pub fn extensions(&self) -> BTreeMap<String, Value> {
+        self.inner().known.lock().extensions.values().clone()
     }
 
     /// [`reload`](Self::reload)s every plugin that serves, one after the other,

@@ -25,6 +25,7 @@
 
 mod activate;
 mod backtrace;
+mod beside;
 mod builder;
 mod call;
 mod close;
@@ -33,6 +34,7 @@ mod counted;
 mod discover;
 mod error;
 mod events;
+mod extensions;
 mod footprint;
 mod handover;
 mod host;
@@ -73,13 +75,15 @@ mod watch;
 pub mod worker;
 
 pub use activate::ActivateError;
+pub use beside::{BesideError, manifest_beside, strays};
 pub use builder::{BuildError, HostBuilder, default_cache_dir, default_data_dir};
 pub use call::CallError;
 pub use close::PinnedLibrary;
-pub use configure::{ConfigError, check_config, config_for};
+pub use configure::{ConfigError, check_config, check_extension, config_for};
 pub use discover::{Candidate, DiscoverError, Discovered, discover, discover_file};
 pub use error::{Error, Explain, Failure, printable};
 pub use events::{Cause, Event, Events, Happening, Reconfigured, Reloaded, Times};
+pub use extensions::{ExtensionError, Extensions};
 pub use handover::HandoverError;
 pub use host::{Host, LoadPluginError, StartError};
 pub use image::{Found, inspect, manifest_in};

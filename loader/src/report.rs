@@ -166,6 +166,25 @@ pub enum Notice {
     },
     /// Something about a plugin that runs.
     Advice(Advice),
+    /// A manifest in the folders is of no library in them.
+    Beside {
+        /// The stable code.
+        code: String,
+        /// Which, and what there is not.
+        problem: String,
+        /// What to do.
+        help: String,
+    },
+    /// A table of the host's own configuration that no plugin in the folders registers:
+    /// nobody gets it.
+    Extension {
+        /// The stable code.
+        code: String,
+        /// Which problem.
+        problem: String,
+        /// The table.
+        name: String,
+    },
     /// The registry fails: what it keeps is not known here, or not kept from now on.
     Registry {
         /// The stable code.
@@ -187,6 +206,14 @@ impl fmt::Display for Notice {
                 printable(worker)
             ),
             Self::Advice(advice) => advice.fmt(f),
+            Self::Beside { code, problem, help } => {
+                write!(f, "{code}: {problem}; help: {help}")
+            }
+            Self::Extension { code, problem, .. } => write!(
+                f,
+                "{code}: {problem}; help: correct its name, take it out, or add the plugin that \
+                 registers it"
+            ),
             Self::Registry { code, problem, help } => write!(
                 f,
                 "{code}: {problem}; the plugins run, and what they are is not kept; help: {help}"

@@ -8,6 +8,7 @@ use plugbay_interface::manifest::section::SectionError;
 use plugbay_interface::manifest::{Embedded, Facts, Manifest, PluginId};
 use semver::Version;
 
+use crate::beside::{self, BesideError};
 use crate::discover::Candidate;
 use crate::error::{Explain, printable, quoted, shown_word};
 use crate::image::{self, Found};
@@ -119,6 +120,8 @@ enum Problem {
     Image(ImageError),
     #[error(transparent)]
     Copy(CopyError),
+    #[error(transparent)]
+    Beside(BesideError),
 }
 
 /// What is wrong with a library's bytes.
@@ -200,7 +203,18 @@ pub enum ImageError {
 impl VerifyError {
     /// Whether somebody writes to the file: it is to be looked at again.
     pub(crate) fn is_unfinished(&self) -> bool {
-        matches!(self.problem, Problem::Unfinished)
+        matches!(
+            self.problem,
+            Problem::Unfinished | Problem::Beside(BesideError::Unfinished { .. })
+        )
+    }
+
+    /// What is wrong with the manifest beside the library, where that is what is wrong.
+    pub fn beside(&self) -> Option<&BesideError> {
+        match &self.problem {
+            Problem::Beside(error) => Some(error),
+            _ => None,
+        }
     }
 
     /// The file in the plugins folder.
@@ -243,6 +257,7 @@ impl Explain for VerifyError {
             },
             Problem::Copy(error) if error.dir().is_none() => "PB0205",
             Problem::Copy(_) => "PB0221",
+            Problem::Beside(error) => error.code(),
         }
     }
 
@@ -275,6 +290,7 @@ impl Explain for VerifyError {
                 Some(dir) => format!("make room in, or see who may write to: {}", printable(dir)),
                 None => format!("see who may read it: ls -l {path}"),
             },
+            Problem::Beside(error) => error.hint(),
         }
     }
 }
@@ -326,7 +342,7 @@ impl ImageError {
 ///
 /// The first thing that is wrong, the most general first: the file, its
 /// format, its machine, the manifest, the interface, the target, the panic
-/// strategy.
+/// strategy, and at last a manifest beside the library that says something else.
 pub fn verify(
     candidate: Candidate,
     workspace: &Workspace,
@@ -334,7 +350,15 @@ pub fn verify(
 ) -> Result<Verified, VerifyError> {
     let path = candidate.path();
     match look(path, workspace, options) {
-        Ok((embedded, snapshot)) => Ok(Verified { candidate, embedded, snapshot }),
+        Ok((embedded, snapshot)) => {
+            if let Err(error) = beside::check(path, &embedded.manifest) {
+                let Manifest { id, version, .. } = embedded.manifest;
+                let plugin = Some(Box::new((id, version)));
+                let problem = Problem::Beside(error);
+                return Err(VerifyError { path: path.to_owned(), plugin, problem });
+            }
+            Ok(Verified { candidate, embedded, snapshot })
+        }
         Err(problem) => {
             let plugin = said_in(path, &problem).map(Box::new);
             Err(VerifyError { path: path.to_owned(), plugin, problem })
@@ -410,7 +434,7 @@ fn look(
 /// Whether somebody has the file open for writing, and goes on doing so. Not at the
 /// first look: a writer that starts a process has left it what it had open, until that
 /// process runs its own program.
-fn is_being_written(file: &File) -> bool {
+pub(crate) fn is_being_written(file: &File) -> bool {
     let mut pause = Duration::from_millis(1);
     while platform::writers_of(file) == Writers::Somebody {
         if pause > LONGEST_PAUSE {
@@ -427,8 +451,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(16);
 
 /// Whether the file says that it is this plugin. Nothing is checked or copied:
 /// it only saves the work for files that are others.
-pub(crate) fn says_to_be(candidate: &Candidate, id: &PluginId) -> bool {
-    open(candidate.path()).is_ok_and(|file| {
+pub(crate) fn says_to_be(library: &Path, id: &PluginId) -> bool {
+    open(library).is_ok_and(|file| {
         image::manifest_of(&file).is_ok_and(|embedded| embedded.manifest.id == *id)
     })
 }

@@ -1,4 +1,5 @@
-//! Tells when a library file in the plugins folders is finished.
+//! Tells when a file in the plugins folders is finished: a library, or a manifest beside
+//! one.
 //!
 //! The kernel's events say that something happened to a name, and a file that is
 //! still being written has events, too. So an event is only the reason for a look:
@@ -62,10 +63,10 @@ impl Default for WatchOptions {
 /// where there were several.
 #[derive(Debug)]
 pub(crate) enum Change {
-    /// A library is complete. It may be new, changed, or the same as before: only
+    /// A library is complete, or a manifest beside one. It may be new, changed, or the same as before: only
     /// its bytes tell. A link is named by its own path, and may lead nowhere.
     Ready { path: PathBuf, seen: Instant },
-    /// A library that may have been there is not there.
+    /// A library, or a manifest beside one, that may have been there is not there.
     Gone { path: PathBuf, seen: Instant },
     /// Anything may have happened: look at all folders. `unfinished` are known to be
     /// incomplete; each is told as ready later.
@@ -207,12 +208,13 @@ impl Folder {
         Self { named, absolute }
     }
 
-    /// The libraries in it, as discover would name them, without its rules.
-    fn libraries(&self) -> io::Result<Vec<PathBuf>> {
+    /// The libraries in it and the manifests beside them, as discover would name them,
+    /// without its rules.
+    fn files(&self) -> io::Result<Vec<PathBuf>> {
         let mut paths = Vec::new();
         for entry in self.absolute.read_dir()? {
             let name = entry?.file_name();
-            if crate::discover::is_library_name(Path::new(&name)) {
+            if crate::discover::is_watched_name(Path::new(&name)) {
                 paths.push(self.named.join(name));
             }
         }

@@ -57,7 +57,7 @@ fn the_first_calls_load_it_once() {
     folder.write("b.so", piece("b", "1.0.0", ""));
     let (host, report) = folder.start();
     assert_eq!(states(&host), ["a on demand", "b active"]);
-    assert_eq!(report.on_demand[0].manifest.commands.len(), 3);
+    assert_eq!(report.on_demand[0].manifest.commands.len(), 4);
     assert_eq!(report.on_demand[0].generation, 0);
     assert_eq!(loaded(&host), ["b 1.0.0"]);
 

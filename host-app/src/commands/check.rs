@@ -32,6 +32,9 @@ pub fn run(common: &Common, paths: &[PathBuf], output: &Output) -> Result<Exit, 
         survey.extend(surveyor.file(file)?);
     }
     drop(bar);
+    if paths.is_empty() {
+        survey.check_tables(&settings)?;
+    }
 
     let exits: Vec<_> = survey.refused.iter().map(|refusal| Exit::of(&refusal.error)).collect();
     let exit = match exits.iter().max() {
@@ -39,16 +42,23 @@ pub fn run(common: &Common, paths: &[PathBuf], output: &Output) -> Result<Exit, 
         Some(exit) => *exit,
         None => Exit::Ok,
     };
-    let Overview { plugins, refused, .. } = survey.overview(folders);
+    let Overview { plugins, refused, notices, .. } = survey.overview(folders);
     match output.json {
-        true => output.json(&json!({ "plugins": plugins, "refused": refused }))?,
-        false => output.text(&lines(&plugins, &refused, output))?,
+        true => {
+            output.json(&json!({ "plugins": plugins, "refused": refused, "notices": notices }))?
+        }
+        false => output.text(&lines(&plugins, &refused, &notices, output))?,
     }
     Ok(exit)
 }
 
-fn lines(plugins: &[PluginLine], refused: &[RefusedLine], output: &Output) -> String {
-    if plugins.is_empty() && refused.is_empty() {
+fn lines(
+    plugins: &[PluginLine],
+    refused: &[RefusedLine],
+    notices: &[String],
+    output: &Output,
+) -> String {
+    if plugins.is_empty() && refused.is_empty() && notices.is_empty() {
         return "No libraries.\n".to_owned();
     }
     let mut by_path = BTreeMap::new();
@@ -67,6 +77,9 @@ fn lines(plugins: &[PluginLine], refused: &[RefusedLine], output: &Output) -> St
         by_path.insert(path, line);
     }
     let mut text: String = by_path.into_values().collect();
+    for notice in notices {
+        let _ = writeln!(text, "{} {}", output.paint(Tone::Doubtful, "note:"), one_line(notice));
+    }
     let _ = writeln!(text, "{} ok, {} refused", plugins.len(), refused.len());
     text
 }

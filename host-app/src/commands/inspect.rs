@@ -45,8 +45,11 @@ fn in_folders(surveyor: &Surveyor, settings: &Settings, id: &str) -> Result<Insp
     if let Some(chosen) = chosen {
         return Ok(survey.inspections.swap_remove(chosen));
     }
-    // Its library may be there, and be for another machine.
-    let unread = survey.refused.iter().filter(|refusal| refusal.plugin.is_none());
+    // Its library may be there, and be for another machine, or unlike what lies beside it.
+    let unread = survey
+        .refused
+        .iter()
+        .filter(|refusal| refusal.plugin.as_ref().is_none_or(|(plugin, _)| plugin.as_str() == id));
     for refusal in unread.filter(|refusal| refusal.path.is_file()) {
         if let Ok(inspection) = surveyor.inspect(&refusal.path)
             && of_id(&inspection)

@@ -7,6 +7,7 @@ use crate::exit::{Exit, Failure};
 use crate::serving::Serving;
 use crate::settings::Settings;
 use crate::signals::{End, HangUps};
+use crate::survey::Surveyor;
 use crate::terminal::Output;
 
 /// Serves until it is told to end.
@@ -40,7 +41,7 @@ pub fn run(common: &Common, flags: &WatchFlags, output: &Output) -> Result<Exit,
 
 /// Gives plugins what the config file has for them now. What is wrong changes nothing.
 fn configure(host: &Host, common: &Common, given: &mut BTreeSet<String>) {
-    let settings = match Settings::read(common) {
+    let settings = match read(common) {
         Ok(settings) => settings,
         Err(failure) => {
             log::error!("the configuration stays as it is: {}: {}", failure.code, failure.message);
@@ -61,4 +62,22 @@ fn configure(host: &Host, common: &Common, given: &mut BTreeSet<String>) {
         told(plugin, host.configure(plugin, config.clone()));
     }
     *given = now.keys().cloned().collect();
+    let tables = settings.tables();
+    let gone = host.extensions().into_keys().filter(|name| !tables.contains_key(name));
+    for name in gone.collect::<Vec<_>>() {
+        told(&name, host.configure_extension(&name, None));
+    }
+    for (name, table) in tables {
+        told(name, host.configure_extension(name, Some(table.clone())));
+    }
+}
+
+/// The config file, with tables for plugins that fit what is in the folders now.
+fn read(common: &Common) -> Result<Settings, Failure> {
+    let settings = Settings::read(common)?;
+    if !settings.tables().is_empty() {
+        let survey = Surveyor::new(&settings).folders(&settings.folders, |_, _| {})?;
+        survey.check_tables(&settings)?;
+    }
+    Ok(settings)
 }

@@ -139,7 +139,9 @@ fn secrets(
 ) -> Vec<KeyPath> {
     let config = Value::Object(member.config.0.clone());
     let others = survey.inspections.iter().map(|seen| &seen.manifest);
-    let Err(error) = check_config(manifest, Some(&config), others, &settings.secrets()) else {
+    let Err(error) =
+        check_config(manifest, Some(&config), others, &settings.extensions(), &settings.secrets())
+    else {
         return Vec::new();
     };
     match error.unsettled().filter(|unsettled| !unsettled.has_more()) {

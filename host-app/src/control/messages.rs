@@ -6,7 +6,7 @@ use std::path::Path;
 use plugbay_loader::manifest::{Facts, Manifest};
 use plugbay_loader::{
     ContractStatus, Explain, GenerationStatus, PinnedLibrary, PluginStatus, Refusal, ResultsStatus,
-    Role, printable,
+    Role, manifest_beside, printable,
 };
 use serde::{Deserialize, Serialize};
 
@@ -203,6 +203,9 @@ pub struct Inspection {
     pub pinned: Vec<PinnedLine>,
     /// Why it does not run, or would not.
     pub refused: Option<RefusedLine>,
+    /// The manifest beside the library that was compared with the one in it.
+    #[serde(default)]
+    pub beside: Option<String>,
     pub facts: Facts,
     pub manifest: Manifest,
 }
@@ -301,6 +304,7 @@ impl From<&PluginStatus> for Inspection {
             results: status.results,
             pinned: pinned(status),
             refused: None,
+            beside: manifest_beside(&status.path, &status.manifest.id).map(|path| printable(&path)),
             facts: status.facts.clone(),
             manifest: status.manifest.clone(),
         }

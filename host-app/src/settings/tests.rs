@@ -166,6 +166,31 @@ fn what_is_wrong_is_named_with_its_line() {
 }
 
 #[test]
+fn tables_that_the_host_does_not_know_are_kept_for_plugins() {
+    let text = "name = 'x'\n[dspy]\nmodel = 'm'\n[config.kv]\nlimit = 3\n";
+    let (settings, _folder) = Setting::new(text).read().unwrap();
+    assert_eq!(settings.name, "x");
+    assert_eq!(settings.tables()["dspy"], json!({ "model": "m" }));
+    assert_eq!(settings.tables().len(), 1);
+    assert_eq!(settings.config["kv"], json!({ "limit": 3 }));
+    // Nobody registers it: the place, and what may be meant.
+    let failure = settings.check_tables(&[]).unwrap_err();
+    assert_eq!(failure.code, "PB1003");
+    assert!(failure.message.contains("line 2"), "{}", failure.message);
+    let (settings, _folder) = Setting::new("[wach]\npoll_seconds = 3").read().unwrap();
+    let failure = settings.check_tables(&[]).unwrap_err();
+    assert!(failure.message.contains("did you mean `watch`?"), "{}", failure.message);
+}
+
+#[test]
+fn the_hosts_own_keys_are_those_that_it_reads() {
+    for key in ["plugins", "config", "watch", "plugin_precedence", "only_known_kinds"] {
+        assert!(own_keys().contains(&key), "{key}");
+    }
+    assert!(!own_keys().contains(&"dspy"));
+}
+
+#[test]
 fn a_missing_file_is_an_error_only_when_it_was_named() {
     let mut setting = Setting::new("");
     setting.environment.default_file = Some("/nowhere/host.toml".into());

@@ -148,6 +148,9 @@ pub struct Manifest {
     /// Base schemas that others may extend, by id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub base_schemas: BTreeMap<String, BaseSchema>,
+    /// Tables that it adds to the host's own configuration, by name: what may stand in them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub host_config: BTreeMap<String, BaseSchema>,
     /// The version of the state that it saves, from 1; raise it when `State`
     /// changes. 0 where it has none.
     #[serde(default)]
@@ -200,7 +203,7 @@ impl CacheRule {
     }
 }
 
-/// A schema that others may extend.
+/// A schema that others may extend, or that of a table of the host's configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BaseSchema {

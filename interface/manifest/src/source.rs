@@ -81,6 +81,8 @@ struct Toml {
     config: Option<TomlConfig>,
     #[serde(default)]
     schemas: BTreeMap<Spanned<String>, TomlConfig>,
+    #[serde(default)]
+    host_config: BTreeMap<Spanned<String>, TomlConfig>,
     state: Option<TomlState>,
     #[serde(default)]
     permissions: Vec<Spanned<String>>,
@@ -208,6 +210,7 @@ impl Source {
             config_schema,
             config_extends,
             base_schemas: base_schemas(text, toml.schemas)?,
+            host_config: host_config(text, toml.host_config)?,
             state_version: toml.state.as_ref().map_or(0, |state| state.version.get()),
             state_persist: toml.state.is_some_and(|state| state.persist),
             permissions: words(text, toml.permissions, "a permission")?,
@@ -287,6 +290,29 @@ fn base_schemas(
         schemas.insert(id, BaseSchema::new(checked_schema(text, schema)?, extends));
     }
     Ok(schemas)
+}
+
+/// The tables of the host's configuration.
+fn host_config(
+    text: &str,
+    table: BTreeMap<Spanned<String>, TomlConfig>,
+) -> Result<BTreeMap<String, BaseSchema>, SourceError> {
+    let mut tables = BTreeMap::new();
+    for (name, TomlConfig { schema, extends }) in table {
+        let span = name.span();
+        let name = name.into_inner();
+        // As ids of plugins are: it stands at the top of files without quotes.
+        if name.parse::<PluginId>().is_err() {
+            let what = "a table of the host's configuration has 1 to 64 lower-case letters, \
+                        digits, `-` and `_`, a letter first";
+            return Err(mistake(text, span, what));
+        }
+        let Some(schema) = schema else {
+            return Err(mistake(text, span, "a table of the host's configuration has a `schema`"));
+        };
+        tables.insert(name, BaseSchema::new(checked_schema(text, schema)?, extends));
+    }
+    Ok(tables)
 }
 
 fn words(
@@ -413,6 +439,21 @@ mod tests {
     }
 
     #[test]
+    fn tables_of_the_hosts_configuration_are_read() {
+        let source = parse(
+            "id = \"x\"\n[host_config.dspy]\nextends = [\"pool\"]\n\
+             [host_config.dspy.schema.properties.model]\ntype = \"string\"\n",
+        )
+        .unwrap();
+        let manifest = source.manifest();
+        let table = &manifest.host_config["dspy"];
+        assert_eq!(table.extends, ["pool"]);
+        assert_eq!(table.schema["properties"]["model"]["type"], "string");
+        let json = serde_json::to_string(manifest).unwrap();
+        assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), *manifest);
+    }
+
+    #[test]
     fn mistakes_are_told_with_their_line() {
         let long_version = format!("id = \"x\"\nversion = \"1.0.0-{}\"\n", "a".repeat(59));
         for (text, line, word) in [
@@ -459,6 +500,10 @@ mod tests {
             ("id = \"x\"\nkinds = [\"k\", { id = \"k\" }]\n", "line 2", "named twice"),
             ("id = \"x\"\n[[integrates]]\n", "line 2", "a plugin, a kind, or both"),
             ("id = \"x\"\nactivation = \"later\"\n", "line 2", "on-demand"),
+            ("id = \"x\"\n[host_config.dspy]\nschem = {}\n", "line 3", "schem"),
+            ("id = \"x\"\n[host_config.dspy]\n", "line 2", "has a `schema`"),
+            ("id = \"x\"\n[host_config.\"a.b\"]\nschema = {}\n", "line 2", "a letter first"),
+            ("id = \"x\"\n[host_config.dspy]\nschema = 3\n", "line 3", "JSON Schema"),
             (
                 "id = \"x\"\n[[needs]]\nid = \"a.b\"\nversion = \"1.0\"\nsome = 1\n",
                 "line 5",

@@ -66,6 +66,7 @@ pub(crate) const DEEPEST: usize = 64;
 
 /// A configuration file that was read: the model's value, and the place of everything
 /// in the file. `Debug` shows none of the content.
+#[derive(Clone)]
 pub struct Document<T> {
     file: PathBuf,
     syntax: Syntax,
@@ -231,8 +232,19 @@ impl<T> Document<T> {
     }
 
     /// The same, with the marks under the key and not under its value.
-    pub(crate) fn point_out_key(&self, pointer: &str, message: String, hint: String) -> Wrong {
-        self.mark(pointer, true, message, hint)
+    pub fn point_out_key(
+        &self,
+        pointer: &str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Wrong {
+        self.mark(pointer, true, message.into(), hint.into())
+    }
+
+    /// The model's value, and the document without it, for what is found out later.
+    pub fn split(self) -> (T, Document<()>) {
+        let Self { file, syntax, text, tree, value, secrets } = self;
+        (value, Document { file, syntax, text, tree, value: (), secrets })
     }
 
     fn mark(&self, pointer: &str, at_key: bool, message: String, hint: String) -> Wrong {

@@ -125,18 +125,20 @@ impl Inner {
 
     /// What a plugin is to be configured with now.
     pub(super) fn configured(&self, manifest: &Manifest) -> Result<Configured, ConfigError> {
-        let (given, others) = {
+        let counts = |it: &Manifest| !it.base_schemas.is_empty() || !it.host_config.is_empty();
+        let (given, others, extensions) = {
             let known = self.known.lock();
             let files = known.files.values().map(|offer| offer.manifest.clone());
             let serving = known.plugins.values().map(|it| &it.about.manifest);
-            let serving = serving.filter(|it| !it.base_schemas.is_empty());
+            let serving = serving.filter(|it| counts(it));
             let serving = serving.map(|it| Arc::new(it.clone()));
-            let others: Vec<_> =
-                files.filter(|it| !it.base_schemas.is_empty()).chain(serving).collect();
-            (configure::config_for(&known.config, manifest).cloned(), others)
+            let others: Vec<_> = files.filter(|it| counts(it)).chain(serving).collect();
+            let given = configure::config_for(&known.config, manifest).cloned();
+            (given, others, known.extensions.clone())
         };
         let others = others.iter().map(AsRef::as_ref);
-        configure::settle(manifest, given.as_ref(), others, &self.options.grounds)
+        let grounds = &self.options.grounds;
+        configure::settle(manifest, given.as_ref(), others, &extensions, grounds)
     }
 
     /// From a file that was decided on to a generation that `taker` has taken.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use plugbay_interface::Taken;
 use serde_json::{Map, Value};
 
+use super::known::Place;
 use super::settling::Change;
 use super::{Inner, LoadPluginError};
 use crate::activate::Active;
@@ -14,14 +15,17 @@ use crate::configure::{ConfigError, Configured, config_for};
 use crate::error::Explain;
 use crate::events::{Cause, Happening, Reconfigured, Times};
 use crate::reload::Outcome;
-use crate::report::Refusal;
+use crate::report::{PluginState, Refusal};
 use crate::seat::{Named, Seat};
 use crate::verify::verify;
 
 /// A configuration that was left for the one before.
 pub(super) struct Left {
-    key: String,
+    /// Where the one stands that is back, and what stood there.
+    own: Place,
     config: Option<Value>,
+    /// Where it was changed, and what stood there before.
+    place: Place,
     before: Option<Value>,
 }
 
@@ -36,40 +40,79 @@ impl Inner {
     ) -> Result<Outcome, LoadPluginError> {
         let seats = self.serving_named(named);
         let asleep = self.asleep_as(named);
-        let key = named.key(if seats.is_empty() { &asleep } else { &seats });
-        let before = {
-            let mut known = self.known.lock();
-            let before = known.config.get(&key).cloned();
-            known.set_config(&key, value);
-            before
-        };
+        let place = Place::Plugin(named.key(if seats.is_empty() { &asleep } else { &seats }));
+        let before = self.known.lock().set_config(&place, value);
         // Those that are not loaded yet are to come up with it, too.
         for seat in &asleep {
             if let Err(error) = self.would_come_up_with_it(seat) {
-                self.known.lock().set_config(&key, before);
+                self.known.lock().set_config(&place, before);
                 return Err(error);
             }
         }
         if seats.is_empty() {
             let outcome = self.come_up_with_it(named);
             if outcome.is_err() {
-                self.known.lock().set_config(&key, before);
+                self.known.lock().set_config(&place, before);
             }
             return outcome;
         }
+        self.all_go_on_with_it(&seats, &place, before)
+    }
+
+    /// The same with a table of the host's configuration, for the plugin that registers it:
+    /// always in a new generation.
+    pub(super) fn configure_extension(
+        &self,
+        name: &str,
+        value: Option<Value>,
+    ) -> Result<Outcome, LoadPluginError> {
+        let place = Place::Extension(name.to_owned());
+        let before = self.known.lock().set_config(&place, value);
+        let serving = {
+            let known = self.known.lock();
+            let its = known.plugins.iter().filter(|(_, record)| {
+                record.state == PluginState::Active
+                    && record.about.manifest.host_config.contains_key(name)
+            });
+            its.map(|(seat, _)| seat.clone()).collect::<Vec<_>>()
+        };
+        let outcome = self.all_go_on_with_it(&serving, &place, before)?;
+        // Those that do not serve may have waited for that.
+        let waited = {
+            let mut known = self.known.lock();
+            let files = known.files.values();
+            let its = files.filter(|offer| offer.manifest.host_config.contains_key(name));
+            let seats: Vec<_> = its.map(|offer| self.seat_of(&offer.manifest)).collect();
+            let before = known.failed.len();
+            known.failed.retain(|seat, _| !seats.contains(seat));
+            known.failed.len() < before
+        };
+        if waited {
+            drop(self.settle(Vec::new(), Change::because(&Cause::Request)));
+        }
+        Ok(outcome)
+    }
+
+    /// Lets all that serve in these seats go on with what was written at a place, or none.
+    fn all_go_on_with_it(
+        &self,
+        seats: &[Seat],
+        place: &Place,
+        before: Option<Value>,
+    ) -> Result<Outcome, LoadPluginError> {
         let mut outcome = Outcome::Unchanged;
         for (number, seat) in seats.iter().enumerate() {
             match self.go_on_with_it(seat) {
                 Ok(Outcome::Unchanged) => {}
                 Ok(changed) => {
                     if matches!(changed, Outcome::Reloaded(_)) {
-                        let before = (key.clone(), before.clone());
+                        let before = (place.clone(), before.clone());
                         self.known.lock().config_before.insert(seat.clone(), before);
                     }
                     outcome = changed;
                 }
                 Err(error) => {
-                    self.known.lock().set_config(&key, before);
+                    self.known.lock().set_config(place, before);
                     // Those before it go on as they were, too.
                     for seat in seats.iter().take(number) {
                         if let Err(error) = self.go_on_with_it(seat) {
@@ -87,23 +130,27 @@ impl Inner {
     /// Gives the one that was left, and the one that is back.
     pub(super) fn configured_as_before(&self, seat: &Seat) -> Option<Left> {
         let mut known = self.known.lock();
-        let (key, before) = known.config_before.remove(seat)?;
+        let (place, before) = known.config_before.remove(seat)?;
         // Others may go on with what is under that key.
-        let own = seat.key();
-        let config = known.config.get(&own).cloned();
-        let given = match own == key {
-            true => before.clone(),
-            false => before.clone().or_else(|| Some(Value::Object(Map::new()))),
+        let own = match &place {
+            Place::Plugin(_) => Place::Plugin(seat.key()),
+            Place::Extension(_) => place.clone(),
+        };
+        let config = known.config_at(&own).cloned();
+        let is_shared = !matches!(&place, Place::Plugin(key) if *key == seat.key());
+        let given = match (&own, is_shared) {
+            (Place::Plugin(_), true) => before.clone().or_else(|| Some(Value::Object(Map::new()))),
+            _ => before.clone(),
         };
         known.set_config(&own, given);
-        Some(Left { key, config, before })
+        Some(Left { own, config, place, before })
     }
 
     /// It did not come back.
-    pub(super) fn configured_again(&self, seat: &Seat, Left { key, config, before }: Left) {
+    pub(super) fn configured_again(&self, seat: &Seat, Left { own, config, place, before }: Left) {
         let mut known = self.known.lock();
-        known.set_config(&seat.key(), config);
-        known.config_before.insert(seat.clone(), (key, before));
+        known.set_config(&own, config);
+        known.config_before.insert(seat.clone(), (place, before));
     }
 
     fn go_on_with_it(&self, seat: &Seat) -> Result<Outcome, LoadPluginError> {
@@ -116,7 +163,9 @@ impl Inner {
         if !configured.is_other_than(&active.config.now()) {
             return Ok(Outcome::Unchanged);
         }
-        if let Some(taken) = self.take_live(&active, configured)? {
+        // A generation has the tables of the host's configuration that it was made with.
+        let is_its_own = !configured.has_other_tables_than(&active.config.now());
+        if is_its_own && let Some(taken) = self.take_live(&active, configured)? {
             return Ok(Outcome::Configured(Box::new(taken)));
         }
         let file = self.file_of(&active);
@@ -167,7 +216,8 @@ impl Inner {
     /// Whether a generation was given what its plugin is to be configured with now.
     pub(super) fn has_what_holds(&self, active: &Active) -> bool {
         let known = self.known.lock();
-        active.config.now().is_of(config_for(&known.config, &active.about.manifest))
+        let given = config_for(&known.config, &active.about.manifest);
+        active.config.now().is_of(given, &known.extensions)
     }
 
     fn would_come_up_with_it(&self, seat: &Seat) -> Result<(), LoadPluginError> {

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::deciding::NotTaken;
 use crate::activate::Active;
+use crate::extensions::Extensions;
 use crate::report::{Loadable, PluginState, Refusal};
 use crate::seat::Seat;
 
@@ -46,7 +47,9 @@ pub(super) struct Known {
     /// `sql@^1`.
     pub(super) config: BTreeMap<String, Value>,
     /// The same, before the last change of it, and under which key.
-    pub(super) config_before: BTreeMap<Seat, (String, Option<Value>)>,
+    pub(super) config_before: BTreeMap<Seat, (Place, Option<Value>)>,
+    /// The tables of the host's configuration that plugins may register.
+    pub(super) extensions: Extensions,
     /// Plugins that are loaded on demand, and were called or asked for.
     pub(super) awake: BTreeSet<Seat>,
     /// What the last decision advises.
@@ -55,6 +58,15 @@ pub(super) struct Known {
     pub(super) looked: bool,
     /// Files that could not take over because the plugin was in use.
     pub(super) to_take: BTreeMap<Seat, PathBuf>,
+}
+
+/// Where something stands that plugins are configured with.
+#[derive(Clone)]
+pub(super) enum Place {
+    /// In the configuration of plugins: `sql`, or `sql@^1`.
+    Plugin(String),
+    /// In a table of the host's configuration, by its name.
+    Extension(String),
 }
 
 pub(super) struct Record {
@@ -86,10 +98,19 @@ pub(super) struct Leaving {
 }
 
 impl Known {
-    pub(super) fn set_config(&mut self, key: &str, config: Option<Value>) {
-        match config {
-            Some(config) => drop(self.config.insert(key.to_owned(), config)),
-            None => drop(self.config.remove(key)),
+    /// Gives what was there.
+    pub(super) fn set_config(&mut self, place: &Place, config: Option<Value>) -> Option<Value> {
+        match (place, config) {
+            (Place::Plugin(key), Some(config)) => self.config.insert(key.clone(), config),
+            (Place::Plugin(key), None) => self.config.remove(key),
+            (Place::Extension(name), config) => self.extensions.set(name, config),
+        }
+    }
+
+    pub(super) fn config_at(&self, place: &Place) -> Option<&Value> {
+        match place {
+            Place::Plugin(key) => self.config.get(key),
+            Place::Extension(name) => self.extensions.value(name),
         }
     }
 

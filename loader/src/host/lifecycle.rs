@@ -1,5 +1,6 @@
 //! What a host does with its plugins: the stages put together.
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -11,15 +12,18 @@ use parking_lot::MutexGuard;
 
 use super::settling::Change;
 use super::{Inner, Known, LoadPluginError, StartError};
+use crate::beside::strays;
 use crate::discover::{Candidate, discover};
+use crate::error::Explain;
 use crate::events::Cause;
+use crate::extensions;
 use crate::footprint::{InHost, in_host};
 use crate::keeper::Wish;
 use crate::on_thread::Changing;
 use crate::parallel;
 use crate::recorder::Recorder;
 use crate::records;
-use crate::report::{Notice, Phase, PluginState, Progress, Refusal, StartReport};
+use crate::report::{Notice, Phase, PluginState, Progress, Refusal, StartReport, full_message};
 use crate::seat::Seat;
 use crate::unload::{UnloadError, Unloaded};
 use crate::verify::{Verified, verify};
@@ -88,8 +92,30 @@ impl Inner {
             report.notices.push(Notice::Unprobed { worker: self.options.worker.clone() });
         }
         report.notices.extend(self.recorder.as_ref().and_then(Recorder::notice));
+        report.notices.extend(self.strangers(&known));
+        let strays = self.options.folders.iter().flat_map(|folder| strays(folder));
+        report.notices.extend(strays.map(|stray| Notice::Beside {
+            code: stray.code().to_owned(),
+            problem: full_message(&stray),
+            help: stray.hint(),
+        }));
         report.notices.extend(known.advice.iter().cloned().map(Notice::Advice));
         report
+    }
+
+    /// The tables of the host's configuration that no file in the folders registers.
+    fn strangers(&self, known: &Known) -> Vec<Notice> {
+        let serving = known.plugins.values().map(|record| &record.about.manifest);
+        let files = known.files.values().map(|offer| &*offer.manifest);
+        let registered = files.chain(serving).flat_map(|it| it.host_config.keys());
+        let registered: BTreeSet<String> = registered.cloned().collect();
+        let strangers = known.extensions.strangers(&registered).into_iter();
+        let notice = |(name, meant): (String, Option<&str>)| Notice::Extension {
+            code: extensions::STRANGER.to_owned(),
+            problem: extensions::stranger(&name, meant),
+            name,
+        };
+        strangers.map(notice).collect()
     }
 
     pub(super) fn verify(&self, candidates: Vec<Candidate>) -> (Vec<Verified>, Vec<Arc<Refusal>>) {
@@ -104,11 +130,7 @@ impl Inner {
         for outcome in outcomes {
             match outcome {
                 Ok(good) => verified.push(good),
-                Err(error) => refused.push(Arc::new(Refusal {
-                    path: error.path().to_owned(),
-                    plugin: None,
-                    error: error.into(),
-                })),
+                Err(error) => refused.push(Arc::new(Refusal::from(error))),
             }
         }
         (verified, refused)

@@ -148,7 +148,7 @@ impl Inner {
         // The file that it came from counts, too: it may be broken by now.
         let last = self.paths_of(id);
         candidates.retain(|candidate| {
-            says_to_be(candidate, id) || last.iter().any(|path| path == candidate.path())
+            says_to_be(candidate.path(), id) || last.iter().any(|path| path == candidate.path())
         });
         let paths: Vec<_> = candidates.iter().map(|one| one.path().to_owned()).collect();
         let (found, refused) = self.verify(candidates);

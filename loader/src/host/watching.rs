@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use super::settling::Change;
 use super::{Inner, Known, Record};
+use crate::beside::{is_manifest_name, libraries_of, strays as strays_in};
 use crate::discover::discover_one;
-use crate::error::Explain;
+use crate::error::{Error, Explain};
 use crate::events::{Cause, Happening, Times};
 use crate::keeper::Wish;
 use crate::report::{Loadable, PluginState, Refusal, full_message};
@@ -49,8 +50,19 @@ impl Inner {
         }
         let times = Times { detect: Some(change.seen().elapsed()), ..Times::default() };
         match change {
-            watch::Change::Ready { path, .. } => self.file_ready(&path, times),
-            watch::Change::Gone { path, .. } => self.file_gone(&path, times),
+            watch::Change::Ready { path, .. } | watch::Change::Gone { path, .. }
+                if is_manifest_name(&path) =>
+            {
+                self.manifest_changed(&path, times);
+            }
+            watch::Change::Ready { path, .. } => {
+                self.file_ready(&path, times);
+                self.look_at_those_beside(&path, times);
+            }
+            watch::Change::Gone { path, .. } => {
+                self.file_gone(&path, times);
+                self.look_at_those_beside(&path, times);
+            }
             watch::Change::Rescan { unfinished, .. } => self.folders_changed(&unfinished, times),
             watch::Change::Problem { error, .. } => self.chronicle.tell(problem(&error)),
         }
@@ -87,6 +99,43 @@ impl Inner {
         let verified = [verified];
         self.learn_files(&verified);
         self.settle(verified.into(), Change { times, ..Change::because(&Cause::File) });
+    }
+
+    /// A manifest beside libraries came, changed or went: those that it was of and those
+    /// that it is of are looked at again.
+    fn manifest_changed(&self, manifest: &Path, times: Times) {
+        let mut libraries = libraries_of(manifest);
+        libraries.extend(self.refused_beside(manifest.parent()));
+        libraries.sort();
+        libraries.dedup();
+        for library in libraries {
+            self.file_ready(&library, times);
+        }
+        let folder = manifest.parent();
+        let strays = folder.filter(|folder| self.options.folders.iter().any(|it| it == folder));
+        let strays = strays.map(strays_in).unwrap_or_default();
+        for stray in strays.iter().filter(|stray| stray.path() == manifest) {
+            self.chronicle.tell(problem(stray));
+        }
+    }
+
+    /// Whether a `plugin.json` is a library's depends on which others are in the folder.
+    fn look_at_those_beside(&self, library: &Path, times: Times) {
+        for other in self.refused_beside(library.parent()) {
+            if other != library {
+                self.file_ready(&other, times);
+            }
+        }
+    }
+
+    /// The libraries in a folder that do not fit a manifest beside them.
+    fn refused_beside(&self, folder: Option<&Path>) -> Vec<PathBuf> {
+        let known = self.known.lock();
+        let refused = known.refused.iter().filter(|refusal| {
+            let of_it = matches!(&refusal.error, Error::Verify(error) if error.beside().is_some());
+            of_it && refusal.path.parent() == folder
+        });
+        refused.map(|refusal| refusal.path.clone()).collect()
     }
 
     fn file_gone(&self, path: &Path, times: Times) {

@@ -161,9 +161,9 @@ impl Events {
                     folder_touched |= self.territory.is_a_folder(&path);
                 }
             }
-            for library in self.territory.libraries_at(&path) {
-                self.territory.follow(&library)?;
-                self.settling.lock().look(library, happened.evidence, happened.seen);
+            for file in self.territory.files_at(&path) {
+                self.territory.follow(&file)?;
+                self.settling.lock().look(file, happened.evidence, happened.seen);
             }
         }
         if let Some(seen) = upheaved {
@@ -186,9 +186,9 @@ impl Events {
     }
 
     fn unfinished(&mut self, seen: Instant) -> Vec<PathBuf> {
-        let mut libraries = self.territory.libraries();
-        libraries.retain(|library| self.settling.lock().is_unfinished(library, seen));
-        libraries
+        let mut files = self.territory.files();
+        files.retain(|file| self.settling.lock().is_unfinished(file, seen));
+        files
     }
 
     fn tell_unwatchable(&self, upheaval: Upheaval, seen: Instant) {
@@ -217,7 +217,7 @@ impl Arrival {
         {
             for path in &event.paths {
                 match self.map.meaning_of(path) {
-                    Meaning::Library(library) => self.look(library, evidence, seen),
+                    Meaning::File(file) => self.look(file, evidence, seen),
                     Meaning::Way => for_the_loop = true,
                     Meaning::Nothing => {}
                 }

@@ -96,7 +96,7 @@ impl Poll {
         }
     }
 
-    /// The libraries in the folders. Of a folder that is there and cannot be listed,
+    /// The libraries in the folders, and the manifests beside them. Of a folder that is there and cannot be listed,
     /// those that are known: a network that fails has removed nothing.
     fn list(&mut self) -> Vec<PathBuf> {
         let mut paths = Vec::new();
@@ -107,7 +107,7 @@ impl Poll {
                 continue;
             }
             seen.push(identity);
-            match folder.libraries() {
+            match folder.files() {
                 Ok(mut found) => {
                     self.unreadable.retain(|path| *path != folder.named);
                     paths.append(&mut found);

@@ -8,7 +8,7 @@ use notify::{ErrorKind, INotifyWatcher, RecursiveMode, Watcher as _};
 
 use super::way::Way;
 use super::{Folder, WatchError};
-use crate::discover::is_library_name;
+use crate::discover::is_watched_name;
 
 /// How often the ways are gone anew while they change under one's feet. When that
 /// is not enough, the event of the last change leads here again.
@@ -46,8 +46,9 @@ struct Names {
 
 /// What a path means.
 pub(super) enum Meaning {
-    /// A library in a plugins folder, as it is told, and nothing else.
-    Library(PathBuf),
+    /// A library in a plugins folder, or a manifest beside one, as it is told, and nothing
+    /// else.
+    File(PathBuf),
     /// A link, or something on a way.
     Way,
     Nothing,
@@ -61,14 +62,14 @@ impl Map {
         }
         if let (Some(parent), Some(name)) = (path.parent(), path.file_name())
             && let Some(folder) = names.folders.get(parent)
-            && is_library_name(path)
+            && is_watched_name(path)
         {
             let library = folder.join(name);
             let is_link = || path.symlink_metadata().is_ok_and(|found| found.is_symlink());
             if names.links.contains(&library) || is_link() {
                 return Meaning::Way;
             }
-            return Meaning::Library(library);
+            return Meaning::File(library);
         }
         Meaning::Nothing
     }
@@ -114,10 +115,10 @@ impl Territory {
         self.folders.iter().any(|place| place.way.end() == Some(path))
     }
 
-    /// The libraries, as they are told, that something at this path concerns.
-    pub(super) fn libraries_at(&self, path: &Path) -> Vec<PathBuf> {
+    /// The libraries and manifests, as they are told, that something at this path concerns.
+    pub(super) fn files_at(&self, path: &Path) -> Vec<PathBuf> {
         let mut found = Vec::new();
-        if is_library_name(path)
+        if is_watched_name(path)
             && let (Some(parent), Some(name)) = (path.parent(), path.file_name())
             && let Some(place) = self.places().find(|place| place.way.end() == Some(parent))
         {
@@ -141,9 +142,9 @@ impl Territory {
         })
     }
 
-    /// All libraries in the folders, as they are told.
-    pub(super) fn libraries(&self) -> Vec<PathBuf> {
-        self.places().flat_map(|place| place.folder.libraries().unwrap_or_default()).collect()
+    /// All libraries in the folders and manifests beside them, as they are told.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        self.places().flat_map(|place| place.folder.files().unwrap_or_default()).collect()
     }
 
     /// After something happened to a library: if it is or was a link, goes its way.
@@ -177,7 +178,7 @@ impl Territory {
         let appeared: Vec<_> = appeared.collect();
         for folder in &appeared {
             self.links.retain(|link, _| link.parent() != Some(&folder.named));
-            for library in folder.libraries().unwrap_or_default() {
+            for library in folder.files().unwrap_or_default() {
                 if library.symlink_metadata().is_ok_and(|found| found.is_symlink()) {
                     self.links.entry(library).or_default();
                 }

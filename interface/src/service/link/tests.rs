@@ -143,7 +143,7 @@ impl HostSide for Host {
 
 fn context(knows_services: bool) -> Context {
     let host: HostBox = HostSide_TO::from_value(Host { knows_services }, TD_Opaque);
-    Context::new("mine", Arc::new(host), json!({}))
+    Context::new("mine", Arc::new(host), json!({}), std::collections::BTreeMap::new())
 }
 
 #[test]
