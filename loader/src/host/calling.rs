@@ -18,7 +18,7 @@ impl Host {
     /// the state of the plugin is handed over to another generation, or while it is
     /// unloaded. A panic of the plugin is an error, and the plugin goes on serving.
     ///
-    /// Of a command whose results may be kept ([`HostBuilder::result_cache`]), the result of
+    /// Of a command whose results may be kept ([`result_cache`](crate::HostBuilder::result_cache)), the result of
     /// an earlier call with the same arguments is given, without the plugin. That takes a lock of
     /// the generation's, for a look.
     ///
