@@ -242,9 +242,14 @@ impl Stack {
         };
         let of_it = facts.offers.iter().filter(|offer| offer.manifest.id == id);
         let found: BTreeSet<_> = of_it.map(|offer| offer.manifest.version.clone()).collect();
-        let mut run = facts.decision.run.iter().filter_map(|it| facts.offers.get(it.offer));
-        if let Some(offer) = run.find(|offer| offer.manifest.id == id) {
-            return facts.against(&offer.name());
+        let run = facts.decision.run.iter().filter_map(|it| facts.offers.get(it.offer));
+        let run: Vec<&Offer> = run.filter(|offer| offer.manifest.id == id).collect();
+        if !run.is_empty() {
+            // Of versions side by side, what is wrong with any of them.
+            let of_it = facts.offers.iter().filter(|offer| offer.manifest.id == id);
+            let mut faults = of_it.filter_map(|offer| facts.against(&offer.name()));
+            let runs = run.iter().find_map(|offer| facts.against(&offer.name()));
+            return runs.or_else(|| faults.find(|it| matches!(it, Fault::Configuration(_))));
         }
         let mut held: Vec<(&Offer, &Reason)> = facts
             .decision

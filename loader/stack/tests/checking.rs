@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 
 use plugbay_manifest::source::{CrateDefaults, Source};
-use plugbay_resolve::{Name, Offer, Policy, decide};
+use plugbay_resolve::{Name, Offer, Policy, Versions, decide};
 use plugbay_stack::{Checked, Facts, Refused};
 use semver::Version;
 use support::stack;
@@ -32,6 +32,7 @@ fn checked(text: &str, files: &[(&str, &str)], refused: &[(&str, &str, &str)]) -
     let offers = offers(files);
     let mut policy = Policy::new(Version::new(1, 0, 0));
     policy.disabled.insert("off".parse().unwrap());
+    policy.versions_of.insert("both".parse().unwrap(), Versions::Compatible);
     stack.apply(&mut policy);
     let refused: Vec<_> = refused
         .iter()
@@ -138,4 +139,13 @@ fn every_finding_says_what_to_do() {
         let checked = checked(text, &files, &[]);
         assert!(checked.findings[0].hint().contains(help), "{}", checked.findings[0].hint());
     }
+}
+
+#[test]
+fn what_is_wrong_with_one_of_two_versions_side_by_side_is_told() {
+    let files = [("both 1.0.0", ""), ("both 2.0.0", "")];
+    let refused = [("both", "2.0.0", "PB1501")];
+    let said = told("plugins: [both]", &files, &refused);
+    assert_eq!(said, ["PB1716 both: PB1501: as it is"]);
+    assert!(told("plugins: [both]", &files, &[]).is_empty());
 }
