@@ -99,3 +99,22 @@ fn a_file_from_outside_that_fails_takes_nothing_away() {
     assert_eq!(host.load_file(&outside).unwrap_err().code(), "PB0601");
     assert_eq!(host.call("a", "count", json!({})).unwrap(), 1);
 }
+
+#[test]
+fn a_file_that_becomes_another_line_leaves_what_is_needed() {
+    let folder = Folder::new();
+    folder.write("user.so", piece("user", "1.0.0", "[dependencies]\nsql = \"^1\"\n"));
+    let lines = |policy: &mut plugbay_loader::Policy| {
+        policy.versions = plugbay_loader::Versions::Compatible;
+    };
+    let host = folder.host().policy(lines).build().unwrap();
+    host.start().unwrap();
+    let outside = folder.beside("mine.so");
+    fs::write(&outside, piece("sql", "1.4.0", "")).unwrap();
+    host.load_file(&outside).unwrap();
+    host.reload_all().unwrap();
+    fs::rename(&outside, folder.beside("old.so")).unwrap();
+    fs::write(&outside, piece("sql", "2.0.0", "")).unwrap();
+    host.load_file(&outside).unwrap();
+    assert_eq!(active(&host), ["sql@1 1.4.0", "sql@2 2.0.0", "user@1 1.0.0"]);
+}

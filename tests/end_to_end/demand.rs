@@ -259,3 +259,27 @@ fn a_callback_of_a_start_that_calls_it_is_turned_away() {
     host.start().unwrap();
     assert_eq!(states(&host)[0], "a on demand");
 }
+
+/// A waker that asks the host, as an executor's may.
+struct Asks(Host, std::sync::mpsc::Sender<usize>);
+
+impl std::task::Wake for Asks {
+    fn wake(self: std::sync::Arc<Self>) {
+        let _ = self.1.send(self.0.plugins().len());
+    }
+}
+
+#[test]
+fn who_is_woken_by_it_may_ask_the_host() {
+    let folder = Folder::new();
+    folder.write("a.so", piece("a", "1.0.0", ON_DEMAND));
+    let (host, _) = folder.start();
+    let a = host.plugin("a").unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let waker = std::task::Waker::from(std::sync::Arc::new(Asks(host.clone(), tell)));
+    let mut held = std::pin::pin!(a.hold_async());
+    let mut context = std::task::Context::from_waker(&waker);
+    assert!(std::future::Future::poll(held.as_mut(), &mut context).is_pending());
+    assert_eq!(told.recv().unwrap(), 1);
+    assert!(std::future::Future::poll(held.as_mut(), &mut context).is_ready());
+}

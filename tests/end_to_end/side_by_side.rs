@@ -401,3 +401,39 @@ fn a_line_begins_with_the_state_from_before_there_were_lines() {
     let host = host(&folder);
     assert_eq!(count(&host, "sql@1"), 2);
 }
+
+#[test]
+fn no_call_is_lost_where_a_file_goes_from_one_line_to_another() {
+    let folder = Folder::new();
+    folder.write("one.so", piece("sql", "1.4.0", ""));
+    let host = host(&folder);
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    count(&host, "sql");
+                }
+            });
+        }
+        for number in 1..20 {
+            let version = format!("{}.0.{number}", 1 + number % 2);
+            folder.put_whole("one.so", &piece("sql", &version, ""));
+            host.reload_all().unwrap();
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_plugin_ends_with_its_file_whatever_came_from_there_before() {
+    let folder = Folder::new();
+    let file = folder.write("one.so", piece("sql", "1.4.0", ""));
+    let host = host(&folder);
+    folder.put_whole("one.so", &piece("sql", "2.0.0", ""));
+    until(|| active(&host) == ["sql@2 2.0.0"]);
+    folder.put_whole("one.so", b"no library");
+    until(|| !host.refused().is_empty());
+    fs::remove_file(file).unwrap();
+    until(|| active(&host).is_empty());
+}

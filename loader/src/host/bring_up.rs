@@ -20,7 +20,7 @@ use crate::load;
 use crate::on_thread::Deadline;
 use crate::probation::Troubles;
 use crate::reload::ReloadError;
-use crate::report::{Loadable, Phase, Refusal};
+use crate::report::{Loadable, Phase, PluginState, Refusal};
 use crate::resolve::Resolved;
 use crate::seat::{Seat, Table};
 use crate::secrets::Secrets;
@@ -84,7 +84,6 @@ impl Inner {
                 table.insert(&seat, slot.clone());
                 slot
             });
-            slot.open(active.clone());
             known.refused.retain(|old| old.path != active.about.path);
             serve.push((slot, active));
             results.push(Ok(seat));
@@ -93,6 +92,10 @@ impl Inner {
             self.table.store(Arc::new(table));
         }
         drop(known);
+        // Whoever waits for them is woken: code of others, which may ask what is known.
+        for (slot, active) in &serve {
+            slot.open(active.clone());
+        }
         self.tell.serve(serve);
         happened.into_iter().for_each(|happening| self.chronicle.tell(happening));
         results
@@ -129,7 +132,9 @@ impl Inner {
         let (given, others, extensions) = {
             let known = self.known.lock();
             let files = known.files.values().map(|offer| offer.manifest.clone());
-            let serving = known.plugins.values().map(|it| &it.about.manifest);
+            let is_there =
+                |it: &&Record| matches!(it.state, PluginState::Active | PluginState::OnDemand);
+            let serving = known.plugins.values().filter(is_there).map(|it| &it.about.manifest);
             let serving = serving.filter(|it| counts(it));
             let serving = serving.map(|it| Arc::new(it.clone()));
             let others: Vec<_> = files.filter(|it| counts(it)).chain(serving).collect();

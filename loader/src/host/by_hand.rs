@@ -22,16 +22,17 @@ impl Inner {
             return Err(LoadPluginError::AlreadyActive { plugin });
         }
         let mut change = Change::because(&Cause::Request);
-        let before = {
+        let mut was_ended = false;
+        let (was_awake, before) = {
             let mut known = self.known.lock();
-            known.awake.insert(seat.clone());
+            let was_awake = !known.awake.insert(seat.clone());
             if let Some(record) = known.plugins.get_mut(&seat) {
-                record.ended_by_hand = false;
+                was_ended = std::mem::take(&mut record.ended_by_hand);
             }
             if !known.looked {
                 change.besides.only = Some([plugin].into());
             }
-            known.by_hand.insert(seat.clone(), offer(&verified))
+            (was_awake, known.by_hand.insert(seat.clone(), offer(&verified)))
         };
         let verified = [verified];
         self.learn_files(&verified);
@@ -51,6 +52,12 @@ impl Inner {
                 };
                 // What was there before is not to blame for this file.
                 known.failed.remove(&seat);
+                if !was_awake {
+                    known.awake.remove(&seat);
+                }
+                if let Some(record) = known.plugins.get_mut(&seat) {
+                    record.ended_by_hand = was_ended;
+                }
                 drop(known);
                 self.settle(Vec::new(), Change::because(&Cause::Request));
                 Err(error)

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Host;
 use crate::call::{self, CallError};
 use crate::plugin::PluginHandle;
-use crate::seat::{Named, Table};
+use crate::seat::Named;
 use crate::service::{ContractStatus, Service, ServiceError, Services, contracts_of};
 
 impl Host {
@@ -49,7 +49,7 @@ impl Host {
             .and_then(|slot| slot.enter());
         match lease {
             Some(lease) => call::call(&lease, command, arguments),
-            None => self.call_some_version(&table, plugin, command, arguments),
+            None => self.call_some_version(plugin, command, arguments),
         }
     }
 
@@ -58,7 +58,6 @@ impl Host {
     #[cold]
     fn call_some_version(
         &self,
-        table: &Table,
         plugin: &str,
         command: &str,
         arguments: &str,
@@ -66,12 +65,16 @@ impl Host {
         let inner = self.inner();
         let named = Named::read(plugin).ok().filter(|_| !inner.stopped.load(Ordering::Relaxed));
         let Some(named) = named else { return Err(inner.why_not(plugin)) };
-        // One may go just now, or be replaced; then another one may do.
-        for (_, slot) in table.find(named.selector()) {
-            let Some(lease) = slot.enter() else { continue };
-            let version = &lease.active().about.manifest.version;
-            if named.selector().has(named.id(), version) {
-                return call::call(&lease, command, arguments);
+        // One may go just now, or be replaced; then another one may do, also one that has
+        // come meanwhile.
+        for _ in 0..2 {
+            let table = inner.table.load();
+            for (_, slot) in table.find(named.selector()) {
+                let Some(lease) = slot.enter() else { continue };
+                let version = &lease.active().about.manifest.version;
+                if named.selector().has(named.id(), version) {
+                    return call::call(&lease, command, arguments);
+                }
             }
         }
         Err(inner.why_not(plugin))
@@ -97,7 +100,11 @@ impl Host {
     /// When the plugin does not serve, does not offer the contract, or another form of it.
     pub fn service<C: Contract + ?Sized>(&self, id: &str) -> Result<Service<C>, ServiceError> {
         match self.plugin(id) {
-            Some(plugin) => Service::new(plugin),
+            Some(plugin) => {
+                // In the range that was asked for.
+                drop(plugin.enter().map_err(|error| ServiceError::from(*error))?);
+                Service::new(plugin)
+            }
             None => Err(self.inner().why_not(id).into()),
         }
     }

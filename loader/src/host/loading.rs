@@ -98,6 +98,12 @@ impl Inner {
             })
             .collect();
         seats.sort();
+        let served: Vec<Seat> = seats
+            .iter()
+            .map(|(_, seat)| seat)
+            .filter(|it| self.serving(it).is_some())
+            .cloned()
+            .collect();
         let mut change = Change::because(&Cause::Request);
         if !self.known.lock().looked {
             change.besides.only = Some([id.clone()].into());
@@ -117,11 +123,16 @@ impl Inner {
         let outcome = self.settled(named, found, change);
         let outside = self.outside(id);
         let mut known = self.known.lock();
-        let is_there = |seat: &Seat| {
+        let is_there = |version: &Version, seat: &Seat| {
             let record = known.plugins.get(seat);
-            record.filter(|it| matches!(it.state, PluginState::Active | PluginState::OnDemand))
+            record.filter(|it| {
+                let is_there = matches!(it.state, PluginState::Active | PluginState::OnDemand);
+                // What served all along is not what was loaded; the version before may come
+                // back in the place of one that is held back.
+                is_there && (it.about.manifest.version == *version || !served.contains(seat))
+            })
         };
-        match seats.iter().rev().find_map(|(_, seat)| is_there(seat)) {
+        match seats.iter().rev().find_map(|(version, seat)| is_there(version, seat)) {
             Some(record) => Ok(self.status(record)),
             None => {
                 if was_disabled {

@@ -183,7 +183,7 @@ impl Inner {
 
     /// A new generation was in too much trouble. For the keeper's thread.
     pub(crate) fn roll_back_in_trouble(&self, id: &Seat, generation: u64, reason: String) {
-        let _changing = self.changing.lock();
+        let _changing = self.change();
         let serves = self.serving(id).is_some_and(|active| active.generation == generation);
         if !serves || self.running().is_err() {
             return;

@@ -413,6 +413,8 @@ impl Inner {
             known.not_taken.remove(&path);
             let new = offer(one);
             let hash = new.hash.clone();
+            // What was loaded by hand is that file, as long as it is of the same seat.
+            known.by_hand.retain(|seat, it| it.path != path || *seat == id);
             for by_hand in known.by_hand.values_mut().filter(|it| it.path == path) {
                 *by_hand = new.clone();
             }

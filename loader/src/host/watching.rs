@@ -144,7 +144,10 @@ impl Inner {
             known.refused.retain(|refusal| refusal.path != path);
             known.not_taken.remove(path);
             // What is broken is no file of a plugin any more, but it may serve from there.
-            let serves = known.plugins.iter().find(|(_, it)| it.about.path == path);
+            let serves = known
+                .plugins
+                .iter()
+                .find(|(_, it)| it.about.path == path && it.state == PluginState::Active);
             let id = match known.files.get(path) {
                 Some(offer) => Some(self.seat_of(&offer.manifest)),
                 None => serves.map(|(seat, _)| seat.clone()),
