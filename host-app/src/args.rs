@@ -1,11 +1,15 @@
 //! The command line.
 
+mod filters;
+mod pipe;
 mod words;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-pub use self::words::{Stage, Table, Target};
+pub use self::filters::Filters;
+pub use self::pipe::Pipe;
+pub use self::words::{Stage, Target};
 use crate::commands::arguments::Member;
 use crate::settings::Interval;
 use clap::{Args, Parser, Subcommand, ValueHint};
@@ -39,6 +43,9 @@ The config file, with all its keys (relative paths are relative to it):
     [kinds]                               # how many plugins of a kind run at a time
     renderer = \"single\"                  # or \"many\", \"chain\": many, in an order
     data_source = { single-per = \"source\" }
+
+    [versions_of]                         # \"compatible\": 1.x beside 2.x, or \"all\", \"one\";
+    sql = \"compatible\"                    # `versions` says it of every plugin
 
     [precedence]                          # who goes before whom, per kind (also as
                                           # plugin_precedence)
@@ -405,26 +412,6 @@ pub enum Command {
     },
 }
 
-/// What `pipe` takes.
-#[derive(Debug, Clone, Args)]
-pub struct Pipe {
-    /// The stages, for example 'sql:SELECT * FROM people' 'jq:select(.age > 40)'
-    #[arg(value_name = "ID:TEXT", required = true)]
-    pub stages: Vec<Stage>,
-    /// A table for the source: its name, and where it is; repeatable
-    #[arg(long = "table", short, value_name = "NAME=PATH", conflicts_with = "input")]
-    pub tables: Vec<Table>,
-    /// Read JSON lines from a file, or from standard input for -, in the place of a source
-    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub input: Option<PathBuf>,
-    /// Print at most so many rows
-    #[arg(long, short = 'n', value_name = "ROWS")]
-    pub limit: Option<u64>,
-    /// Where a plugin offers another form of a contract than is needed, print both
-    #[arg(long, short)]
-    pub verbose: bool,
-}
-
 /// Whether and how a host watches its folders.
 #[derive(Debug, Clone, Default, Args)]
 pub struct WatchFlags {
@@ -436,26 +423,6 @@ pub struct WatchFlags {
     /// NFS [also by $PLUGBAY_POLL_SECONDS, or in the config file]
     #[arg(long, value_name = "SECONDS")]
     pub poll: Option<Interval>,
-}
-
-/// Which plugins are listed.
-#[derive(Debug, Clone, Default, Args)]
-pub struct Filters {
-    /// Only plugins of this kind
-    #[arg(long, value_name = "KIND")]
-    pub kind: Option<String>,
-    /// Only plugins with this capability
-    #[arg(long, value_name = "WORD")]
-    pub capability: Option<String>,
-    /// Only plugins of which this became; where no host runs, active is what would run
-    #[arg(
-        long,
-        value_name = "STATUS",
-        value_parser = [
-            "active", "retiring", "unloaded", "disabled", "refused", "held_back", "gone",
-        ]
-    )]
-    pub status: Option<String>,
 }
 
 /// Whether a running host is asked.
@@ -513,43 +480,4 @@ pub enum Quarantine {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    #[test]
-    fn the_definition_is_sound() {
-        Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn a_target_is_an_id_a_colon_and_a_command() {
-        let target = Target { plugin: "kv".into(), command: "get".into() };
-        assert_eq!("kv:get".parse(), Ok(target));
-        // The first colon counts: an id has none, and a command might.
-        let target = Target { plugin: "kv".into(), command: "a:b".into() };
-        assert_eq!("kv:a:b".parse(), Ok(target));
-        for bad in ["", "kv", "kv:", ":get", ":"] {
-            assert!(bad.parse::<Target>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn common_options_stand_anywhere() {
-        for line in ["host-app --json list", "host-app list --json"] {
-            let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
-            assert!(arguments.common.json, "{line}");
-        }
-    }
-
-    #[test]
-    fn arguments_may_be_a_dash_or_a_negative_number() {
-        for given in ["-", "-5", "@file", "{}"] {
-            let arguments =
-                Arguments::try_parse_from(["host-app", "call", "a:b", given, "--raw"]).unwrap();
-            let Command::Call { arguments, raw, .. } = arguments.command else { panic!() };
-            assert_eq!((arguments.as_str(), raw), (given, true));
-        }
-    }
-}
+mod tests;

@@ -32,7 +32,6 @@ use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use log::LevelFilter;
 use parking_lot::Mutex;
 use plugbay_interface::manifest::Manifest;
 use serde_json::Value;
@@ -42,9 +41,9 @@ use known::{Known, Leaving, Previous, Record};
 use settling::Change;
 
 use crate::builder::{HostBuilder, Options};
-use crate::close::{PinnedLibraries, PinnedLibrary};
+use crate::close::PinnedLibraries;
 use crate::discover::discover_file;
-use crate::events::{Cause, Chronicle, Event, Events, Reloaded, Times};
+use crate::events::{Cause, Chronicle, Reloaded, Times};
 use crate::keeper::{Asked, Wish};
 use crate::persist::{Persisted, SaveError};
 use crate::platform;
@@ -52,8 +51,7 @@ use crate::probe::Prober;
 use crate::recorder::Recorder;
 use crate::registry::{HeldBack, RegistryError, Selector as Released};
 use crate::reload::{LookedAt, Outcome, RollbackError};
-use crate::report::{PluginState, PluginStatus, Refusal, StartReport};
-use crate::resolve::Plan;
+use crate::report::{PluginState, PluginStatus, StartReport};
 use crate::seat::{Named, Seat, Table};
 use crate::slot::Slot;
 use crate::snapshot::Workspace;
@@ -320,17 +318,6 @@ impl Host {
         self.inner().save(&seat)
     }
 
-    /// What happened to plugins in this host, the oldest first: the last 1,000
-    /// events.
-    pub fn history(&self) -> Vec<Event> {
-        self.inner().chronicle.history()
-    }
-
-    /// What happens from now on.
-    pub fn events(&self) -> Events {
-        self.inner().chronicle.subscribe()
-    }
-
     /// Brings up one plugin that is in the folders and does not serve: the
     /// newest version that this host can run. Takes a `disable` back.
     ///
@@ -419,61 +406,6 @@ impl Host {
             inner.settle(Vec::new(), Change::because(&Cause::Request));
         }
         Ok(released)
-    }
-
-    /// What was decided: which plugins run, in which order, and why the others do not.
-    /// Takes as long as the decision, and blocks nobody.
-    pub fn plan(&self) -> Plan {
-        self.inner().current_plan()
-    }
-
-    /// What is known of every plugin that serves or has served, by id.
-    pub fn plugins(&self) -> Vec<PluginStatus> {
-        let known = self.inner().known.lock();
-        known.plugins.values().map(|record| self.inner().status(record)).collect()
-    }
-
-    /// What is known of one plugin: of several versions, the newest that serves, or else the
-    /// newest.
-    pub fn status(&self, plugin: &str) -> Option<PluginStatus> {
-        let named = Named::read(plugin).ok()?;
-        let inner = self.inner();
-        let known = inner.known.lock();
-        let its = known.plugins.iter().filter(|(seat, _)| seat.id() == named.id());
-        let its = its.map(|(seat, it)| (seat.clone(), it.about.manifest.version.clone()));
-        let meant = named.of(its.collect());
-        let records = meant.iter().filter_map(|seat| known.plugins.get(seat));
-        let is_active = |it: &Record| it.state == PluginState::Active;
-        let of_all = records.max_by_key(|it| (is_active(it), it.about.manifest.version.clone()))?;
-        Some(inner.status(of_all))
-    }
-
-    /// The libraries of ended generations that are still in memory, and why; also
-    /// those of plugins that never served. Each start, load, reload and unload
-    /// tries to close them again.
-    pub fn pinned(&self) -> Vec<PinnedLibrary> {
-        self.inner().pinned.all()
-    }
-
-    /// What the last start, and loads since, refused.
-    pub fn refused(&self) -> Vec<Arc<Refusal>> {
-        self.inner().known.lock().refused.clone()
-    }
-
-    /// Changes the most verbose level taken from a plugin's log macros, for the
-    /// generation that serves. Whether there is one.
-    pub fn set_log_level(&self, id: &str, level: LevelFilter) -> bool {
-        let slot = Named::read(id).ok().and_then(|named| self.inner().slot_of(&named));
-        let Some((_, slot)) = slot else { return false };
-        let Some(lease) = slot.enter() else { return false };
-        lease.active().root.set_log_level()(level as u8);
-        true
-    }
-
-    /// What is known of files that were loaded in child processes, and the
-    /// quarantine.
-    pub fn verdicts(&self) -> &Verdicts {
-        &self.shared.inner.verdicts
     }
 
     /// Ends all plugins. Calls that come later are refused. Waits for those that

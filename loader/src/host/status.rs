@@ -1,9 +1,86 @@
-//! What is known of a plugin, for those who ask.
+//! What is known of plugins, for those who ask.
 
-use super::{Inner, Record};
+use std::sync::Arc;
+
+use log::LevelFilter;
+
+use super::{Host, Inner, Record};
 use crate::activate::Active;
-use crate::report::{GenerationStatus, PluginStatus, Role};
+use crate::close::PinnedLibrary;
+use crate::events::{Event, Events};
+use crate::report::{GenerationStatus, PluginState, PluginStatus, Refusal, Role};
+use crate::resolve::Plan;
+use crate::seat::Named;
 use crate::slot::holders_of;
+use crate::verdicts::Verdicts;
+
+impl Host {
+    /// What happened to plugins in this host, the oldest first: the last 1,000
+    /// events.
+    pub fn history(&self) -> Vec<Event> {
+        self.inner().chronicle.history()
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> Events {
+        self.inner().chronicle.subscribe()
+    }
+
+    /// What was decided: which plugins run, in which order, and why the others do not.
+    /// Takes as long as the decision, and blocks nobody.
+    pub fn plan(&self) -> Plan {
+        self.inner().current_plan()
+    }
+
+    /// What is known of every plugin that serves or has served, by id.
+    pub fn plugins(&self) -> Vec<PluginStatus> {
+        let known = self.inner().known.lock();
+        known.plugins.values().map(|record| self.inner().status(record)).collect()
+    }
+
+    /// What is known of one plugin: of several versions, the newest that serves, or else the
+    /// newest.
+    pub fn status(&self, plugin: &str) -> Option<PluginStatus> {
+        let named = Named::read(plugin).ok()?;
+        let inner = self.inner();
+        let known = inner.known.lock();
+        let its = known.plugins.iter().filter(|(seat, _)| seat.id() == named.id());
+        let its = its.map(|(seat, it)| (seat.clone(), it.about.manifest.version.clone()));
+        let meant = named.of(its.collect());
+        let records = meant.iter().filter_map(|seat| known.plugins.get(seat));
+        let is_active = |it: &Record| it.state == PluginState::Active;
+        let of_all = records.max_by_key(|it| (is_active(it), it.about.manifest.version.clone()))?;
+        Some(inner.status(of_all))
+    }
+
+    /// The libraries of ended generations that are still in memory, and why; also
+    /// those of plugins that never served. Each start, load, reload and unload
+    /// tries to close them again.
+    pub fn pinned(&self) -> Vec<PinnedLibrary> {
+        self.inner().pinned.all()
+    }
+
+    /// What the last start, and loads since, refused.
+    pub fn refused(&self) -> Vec<Arc<Refusal>> {
+        self.inner().known.lock().refused.clone()
+    }
+
+    /// Changes the most verbose level taken from a plugin's log macros, for the
+    /// generation that serves. Whether there is one.
+    pub fn set_log_level(&self, id: &str, level: LevelFilter) -> bool {
+        let slot = Named::read(id).ok().and_then(|named| self.inner().slot_of(&named));
+        let Some((_, slot)) = slot else { return false };
+        let Some(lease) = slot.enter() else { return false };
+        lease.active().root.set_log_level()(level as u8);
+        true
+    }
+
+    /// What is known of files that were loaded in child processes, and the
+    /// quarantine.
+    pub fn verdicts(&self) -> &Verdicts {
+        &self.shared.inner.verdicts
+    }
+}
 
 impl Inner {
     /// What is known of a plugin.
