@@ -26,11 +26,11 @@ use crate::registry::Registry;
 use crate::report::Progress;
 use crate::results::Most;
 use crate::seat::Named;
-use crate::snapshot::Workspace;
 use crate::stack::Stack;
 use crate::unload::Ending;
 use crate::verify::VerifyOptions;
 use crate::watch::WatchOptions;
+use crate::workspace::Workspace;
 
 /// What every host has of what manifests may require as `features`.
 const FEATURES: [&str; 5] = ["commands", "configuration", "reload", "services", "state"];
@@ -448,8 +448,8 @@ impl HostBuilder {
         let own_data = || Some(naming::hosts_in(&default_data_dir()?).join(&options.name));
         let data_dir = data_dir.or_else(own_data).ok_or(BuildError::NoHome)?;
         let live = cache_dir.join("live");
-        let workspace =
-            Workspace::new(&live).map_err(|source| BuildError::Cache { path: live, source })?;
+        let workspace = Workspace::of_host(&live, &options.name)
+            .map_err(|source| BuildError::Cache { path: live, source })?;
         options.cache_dir = cache_dir;
         // Plugins may change the working directory; this must not move then.
         options.data_dir = std::path::absolute(&data_dir).unwrap_or(data_dir);

@@ -54,11 +54,11 @@ use crate::reload::{LookedAt, Outcome, RollbackError};
 use crate::report::{PluginState, PluginStatus, StartReport};
 use crate::seat::{Named, Seat, Table};
 use crate::slot::Slot;
-use crate::snapshot::Workspace;
 use crate::tell::Tell;
 use crate::unload::{UnloadError, Unloaded};
 use crate::verdicts::Verdicts;
 use crate::watch::Watcher;
+use crate::workspace::Workspace;
 
 /// A program's plugins: finds them, runs them, and calls them.
 ///

@@ -73,6 +73,7 @@ mod verdicts;
 mod verify;
 mod watch;
 pub mod worker;
+mod workspace;
 
 pub use activate::ActivateError;
 pub use beside::{BesideError, manifest_beside, strays};
@@ -105,11 +106,11 @@ pub use seat::{InvalidName, Several};
 pub use service::{
     ContractStatus, Entered, Held, ProviderStatus, Service, ServiceError, Services, contracts_of,
 };
-pub use snapshot::Workspace;
 pub use unload::{Pin, RemainingThread, UnloadError, Unloaded};
 pub use verdicts::{QuarantineEntry, Verdict, Verdicts};
 pub use verify::{ImageError, Verified, VerifyError, VerifyOptions, verify};
 pub use watch::WatchOptions;
+pub use workspace::Workspace;
 
 /// Configuration files, and the schemas of plugins' configurations.
 pub use plugbay_config as config;

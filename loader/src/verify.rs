@@ -13,7 +13,8 @@ use crate::discover::Candidate;
 use crate::error::{Explain, printable, quoted, shown_word};
 use crate::image::{self, Found};
 use crate::platform::{self, Writers};
-use crate::snapshot::{CopyError, Snapshot, Workspace};
+use crate::snapshot::{CopyError, Snapshot};
+use crate::workspace::Workspace;
 
 /// What [`verify`] lets pass.
 #[derive(Debug, Clone)]
@@ -413,10 +414,13 @@ fn look(
     // A glance at the original, so that a folder full of other libraries is not
     // copied. What counts is the look at the copy, which nobody else can change.
     image::glance(&file).map_err(Problem::Image)?;
-    let draft = workspace.copy(&file, options.max_size).map_err(|error| match error {
-        CopyError::Large { found } => Problem::Large { found, most: options.max_size },
-        error => Problem::Copy(error),
-    })?;
+    let draft = match workspace.spare_copy(&file) {
+        Some(draft) => draft,
+        None => workspace.copy(&file, options.max_size).map_err(|error| match error {
+            CopyError::Large { found } => Problem::Large { found, most: options.max_size },
+            error => Problem::Copy(error),
+        })?,
+    };
     // Half of one version and half of another look well. Who has written meanwhile
     // has it open still, or has changed its times.
     if is_being_written(&file) {

@@ -63,26 +63,24 @@ impl Inner {
         if new.is_empty() {
             return Some(Vec::new());
         }
-        let mut about = Vec::new();
+        let (mut about, mut copies) = (Vec::new(), Vec::new());
         for offer in new {
             let resolved = self.admitted(plan, offer, fresh)?;
             about.push(Arc::new(Loadable::of(resolved.verified(), &self.options.policy)));
+            copies.push(resolved.into_verified().into_snapshot());
         }
         self.start_keeper();
         let mut known = self.known.lock();
         let mut table = Table::clone(&self.table.load());
         let mut slots = Vec::new();
-        for about in &about {
-            match known.plugins.get_mut(&about.seat) {
-                Some(record) => {
-                    record.about = about.clone();
-                    record.state = PluginState::OnDemand;
-                }
-                None => {
-                    let record = Record::on_demand(about.clone());
-                    known.plugins.insert(about.seat.clone(), record);
-                }
-            }
+        for (about, copy) in about.iter().zip(copies) {
+            let record = known
+                .plugins
+                .entry(about.seat.clone())
+                .or_insert_with(|| Record::on_demand(about.clone()));
+            record.about = about.clone();
+            record.state = PluginState::OnDemand;
+            record.copy = Some(copy);
             let slot = table.get(about.seat.as_str()).cloned().unwrap_or_else(|| {
                 let slot = Arc::new(Slot::new());
                 table.insert(&about.seat, slot.clone());
@@ -100,6 +98,16 @@ impl Inner {
         }
         let records = about.iter().filter_map(|about| known.plugins.get(&about.seat));
         Some(records.map(|record| self.status(record)).collect())
+    }
+
+    /// The copy that was made of what sleeps is good enough for waking it, if the file is
+    /// still the same.
+    pub(super) fn set_copy_aside(&self, offer: &Offer) {
+        let mut known = self.known.lock();
+        let record = known.plugins.get_mut(&self.seat_of(&offer.manifest));
+        if let Some(copy) = record.and_then(|record| record.copy.take()) {
+            copy.set_aside();
+        }
     }
 
     fn sleeps(&self, known: &Known, offer: &Offer) -> bool {
@@ -167,7 +175,10 @@ impl Inner {
             Some(record) if record.generation == 0 && !record.ended_by_hand => {
                 known.plugins.remove(seat);
             }
-            Some(record) => record.state = state,
+            Some(record) => {
+                record.state = state;
+                record.copy = None;
+            }
             None => {}
         }
         drop(known);

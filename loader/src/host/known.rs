@@ -16,6 +16,7 @@ use crate::activate::Active;
 use crate::extensions::Extensions;
 use crate::report::{Loadable, PluginState, Refusal};
 use crate::seat::Seat;
+use crate::snapshot::Snapshot;
 
 /// What is to be told of plugins, besides what their slots say.
 #[derive(Default)]
@@ -76,6 +77,8 @@ pub(super) struct Record {
     pub(super) ended_by_hand: bool,
     pub(super) generation: u64,
     pub(super) saved: Option<SavedState>,
+    /// Of one that is not loaded yet: the private copy of its file.
+    pub(super) copy: Option<Snapshot>,
     /// The generation that was replaced last, as long as it may come back.
     pub(super) previous: Option<Previous>,
     /// Generations that shall end and are still in use.
@@ -136,6 +139,7 @@ impl Record {
             ended_by_hand: false,
             generation: active.generation,
             saved: None,
+            copy: None,
             previous: None,
             leaving: Vec::new(),
         }
@@ -149,6 +153,7 @@ impl Record {
             ended_by_hand: false,
             generation: 0,
             saved: None,
+            copy: None,
             previous: None,
             leaving: Vec::new(),
         }
@@ -160,6 +165,7 @@ impl Record {
         self.state = PluginState::Active;
         self.generation = active.generation;
         self.saved = None;
+        self.copy = None;
     }
 
     /// The generations that shall end.

@@ -60,6 +60,7 @@ impl Inner {
             refused.push(Arc::new(Refusal { path, plugin: None, error: problem.into() }));
         }
         let (verified, problems) = self.verify(found.candidates);
+        self.workspace.drop_spares();
         refused.extend(problems);
         {
             let mut known = self.known.lock();
@@ -163,6 +164,8 @@ impl Inner {
         self.stopped.store(true, Ordering::Release);
         self.tell.end();
         self.unwatch();
+        // What runs now is what the next host begins with, more often than not.
+        self.workspace.leave_copies();
         self.end_those_asleep(|_| true);
         let levels = self.in_order_of_ending();
         let ended_before: Vec<_> = {

@@ -241,7 +241,15 @@ impl Inner {
         offer: &Offer,
         fresh: &mut Fresh,
     ) -> Option<Resolved> {
-        let of_now = fresh.remove(&offer.path).map_or_else(|| self.verify_again(offer), Ok);
+        let of_now = match fresh.remove(&offer.path) {
+            Some(verified) => Ok(verified),
+            None => {
+                self.set_copy_aside(offer);
+                let again = self.verify_again(offer);
+                self.workspace.drop_spares();
+                again
+            }
+        };
         let error = match of_now.map(|verified| plan.admit(verified)) {
             Ok(Ok(resolved)) => return Some(resolved),
             Ok(Err(other)) => {
