@@ -90,7 +90,9 @@ impl Told {
     /// Notes for all what has changed. Gives those that are to be told by somebody new.
     fn learn(&self, changed: &BTreeSet<Seat>) -> Vec<Task> {
         let mut tasks = Vec::new();
-        for (id, Serving { about, slot, hearing, .. }) in &self.there {
+        let listens = |serving: &Serving| !serving.about.manifest.needs.is_empty();
+        let listeners = self.there.iter().filter(|(_, serving)| listens(serving));
+        for (id, Serving { about, slot, hearing, .. }) in listeners {
             // Who is new here, or has come back, is told of all.
             let of = (!changed.contains(id)).then_some(changed);
             if hearing.learn(&about.manifest, &self.there, of) {

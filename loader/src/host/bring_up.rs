@@ -128,16 +128,20 @@ impl Inner {
 
     /// What a plugin is to be configured with now.
     pub(super) fn configured(&self, manifest: &Manifest) -> Result<Configured, ConfigError> {
-        let counts = |it: &Manifest| !it.base_schemas.is_empty() || !it.host_config.is_empty();
+        // What others say counts only for one that has something to be checked by.
+        let is_checked = manifest.config_schema.is_some() || !manifest.host_config.is_empty();
+        let counts = |it: &Manifest| {
+            is_checked && (!it.base_schemas.is_empty() || !it.host_config.is_empty())
+        };
         let (given, others, extensions) = {
             let known = self.known.lock();
-            let files = known.files.values().map(|offer| offer.manifest.clone());
+            let files = known.files.values().map(|offer| &offer.manifest);
             let is_there =
                 |it: &&Record| matches!(it.state, PluginState::Active | PluginState::OnDemand);
             let serving = known.plugins.values().filter(is_there).map(|it| &it.about.manifest);
             let serving = serving.filter(|it| counts(it));
             let serving = serving.map(|it| Arc::new(it.clone()));
-            let others: Vec<_> = files.filter(|it| counts(it)).chain(serving).collect();
+            let others: Vec<_> = files.filter(|it| counts(it)).cloned().chain(serving).collect();
             let given = configure::config_for(&known.config, manifest).cloned();
             (given, others, known.extensions.clone())
         };

@@ -71,9 +71,6 @@ impl Hearing {
         there: &BTreeMap<Seat, Serving>,
         of: Option<&BTreeSet<Seat>>,
     ) -> bool {
-        if manifest.needs.is_empty() {
-            return false;
-        }
         let mut state = self.0.lock();
         for need in &manifest.needs {
             let offered = offered(need, there, of).filter(|(id, ..)| *id.id() != manifest.id);
