@@ -13,7 +13,7 @@ use crate::discover::Candidate;
 use crate::error::{Explain, printable, quoted, shown_word};
 use crate::image::{self, Found};
 use crate::platform::{self, Writers};
-use crate::snapshot::{CopyError, Snapshot};
+use crate::snapshot::{CopyError, Draft, Snapshot};
 use crate::workspace::Workspace;
 
 /// What [`verify`] lets pass.
@@ -411,15 +411,9 @@ fn look(
         }
         _ => {}
     }
-    // A glance at the original, so that a folder full of other libraries is not
-    // copied. What counts is the look at the copy, which nobody else can change.
-    image::glance(&file).map_err(Problem::Image)?;
     let draft = match workspace.spare_copy(&file) {
         Some(draft) => draft,
-        None => workspace.copy(&file, options.max_size).map_err(|error| match error {
-            CopyError::Large { found } => Problem::Large { found, most: options.max_size },
-            error => Problem::Copy(error),
-        })?,
+        None => new_copy(&file, workspace, options)?,
     };
     // Half of one version and half of another look well. Who has written meanwhile
     // has it open still, or has changed its times.
@@ -433,6 +427,16 @@ fn look(
     let embedded = image::inspect(draft.bytes()).map_err(Problem::Image)?;
     let snapshot = draft.named(&embedded.manifest).map_err(Problem::Copy)?;
     Ok((embedded, snapshot))
+}
+
+/// Glances at the original first, so that a folder full of other libraries is not
+/// copied. What counts is the look at the copy, which nobody else can change.
+fn new_copy(file: &File, workspace: &Workspace, options: &VerifyOptions) -> Result<Draft, Problem> {
+    image::glance(file).map_err(Problem::Image)?;
+    workspace.copy(file, options.max_size).map_err(|error| match error {
+        CopyError::Large { found } => Problem::Large { found, most: options.max_size },
+        error => Problem::Copy(error),
+    })
 }
 
 /// Whether somebody has the file open for writing, and goes on doing so. Not at the

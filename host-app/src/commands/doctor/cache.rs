@@ -93,9 +93,10 @@ fn leftovers(dir: &Path) -> Check {
     match count() {
         Ok(0) => Check::ok(WHAT, "none"),
         // No warning: to end with libraries mapped is what hosts do by default.
-        Ok(count) => {
-            Check::ok(WHAT, format!("folders of ended hosts: {count}; the next ones go on with them"))
-        }
+        Ok(count) => Check::ok(
+            WHAT,
+            format!("folders of ended hosts: {count}; the next ones go on with them"),
+        ),
         Err(error) => {
             let found = format!("they cannot be counted: {error}");
             Check::warning(WHAT, found, "see who may read the cache")
