@@ -20,6 +20,7 @@ mod rolling_back;
 mod saving;
 mod settling;
 mod status;
+mod trying_again;
 mod watching;
 mod wishing;
 

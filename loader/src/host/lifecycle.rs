@@ -190,9 +190,10 @@ impl Inner {
                 .iter()
                 .map(|id| {
                     let end = || {
-                        let ended = self
-                            .serving(id)
-                            .map(|_| self.unload(id, PluginState::Unloaded, &Cause::Request));
+                        let limit = self.options.drain_limit;
+                        let ended = self.serving(id).map(|_| {
+                            self.unload(id, PluginState::Unloaded, &Cause::Request, limit)
+                        });
                         self.end_what_left(id);
                         ended
                     };

@@ -23,12 +23,13 @@ const AT_ONCE: Duration = Duration::from_millis(20);
 const AGAIN: Duration = Duration::from_millis(500);
 
 impl Inner {
-    /// Ends a plugin, and keeps its state.
+    /// Ends a plugin whose calls end in this time, and keeps its state.
     pub(super) fn unload(
         &self,
         seat: &Seat,
         state: PluginState,
         cause: &Cause,
+        limit: Duration,
     ) -> Result<Unloaded, UnloadError> {
         let slot = self.table.load().get(seat.as_str()).cloned();
         let Some((slot, active)) = slot.and_then(|slot| slot.shut().map(|active| (slot, active)))
@@ -36,7 +37,6 @@ impl Inner {
             return Err(UnloadError::NotActive { plugin: seat.to_string() });
         };
         let id = seat.id().clone();
-        let limit = self.options.drain_limit;
         let begin = Instant::now();
         let drained = match drain(active, limit) {
             Ok(drained) => drained,
@@ -71,6 +71,7 @@ impl Inner {
             known.disabled.insert(id.clone());
         }
         known.awake.remove(seat);
+        known.to_end.remove(seat);
         if let Some(record) = known.plugins.get_mut(seat) {
             record.state = state;
             record.ended_by_hand = *cause == Cause::Request;
@@ -300,8 +301,7 @@ impl Inner {
             let again = (!record.leaving.is_empty()).then(|| Instant::now() + AGAIN);
             until.into_iter().chain(again).min()
         };
-        let waits = !known.to_end.is_empty() || !known.to_take.is_empty();
-        let in_use = waits.then(|| Instant::now() + AGAIN);
+        let in_use = Self::next_attempt(&known);
         let pinned = self.pinned.worth_another_look().then(|| Instant::now() + AGAIN);
         known.plugins.values().filter_map(next).chain(pinned).chain(in_use).min()
     }

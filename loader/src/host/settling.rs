@@ -115,21 +115,23 @@ impl Inner {
                 Some((_, state)) => (state, Cause::Request),
                 None => (PluginState::Unloaded, self.why_out(plan, &id, change.cause)),
             };
-            let ended = match by_hand {
-                // Each attempt lets calls wait, so it is made again when nobody uses it.
-                None if self.is_known_to_be_in_use(&id) => {
+            let limit = match by_hand {
+                None if self.ends_later(&id) => {
                     self.stays(&id, change);
                     return false;
                 }
-                _ => self.unload(&id, state, &cause),
+                None => self.time_to_end(&id),
+                Some(_) => self.options.drain_limit,
             };
+            let ended = self.unload(&id, state, &cause, limit);
             if let Err(UnloadError::Busy { plugin, holders, .. }) = &ended {
                 self.stays(&id, change);
                 if by_hand.is_none() {
-                    let generation = self.serving(&id).map_or(0, |active| active.generation);
-                    let (plugin, holders) = (plugin.clone(), holders.clone());
-                    self.chronicle.tell(Happening::InUse { plugin, generation, holders });
-                    self.known.lock().to_end.insert(id.clone());
+                    if self.end_it_again(&id) {
+                        let generation = self.serving(&id).map_or(0, |active| active.generation);
+                        let (plugin, holders) = (plugin.clone(), holders.clone());
+                        self.chronicle.tell(Happening::InUse { plugin, generation, holders });
+                    }
                     self.keep(Wish::Look);
                 }
                 settled.ended.insert(id, ended);
@@ -298,7 +300,7 @@ impl Inner {
                 // Who asks can ask again.
                 if may_pass(refusal) && *cause != Cause::Request {
                     let seat = self.seat_of(&offer.manifest);
-                    self.known.lock().to_take.insert(seat, offer.path.clone());
+                    self.take_later(seat, offer.path.clone());
                     self.keep(Wish::Look);
                 }
                 true
