@@ -151,10 +151,15 @@ impl Inner {
     pub(super) fn end_those_asleep(&self, is_out: impl Fn(&Seat) -> bool) {
         let known = self.known.lock();
         let asleep = known.plugins.iter().filter(|(_, it)| it.state == PluginState::OnDemand);
-        let out: Vec<_> = asleep.filter(|(seat, _)| is_out(seat)).map(|it| it.0.clone()).collect();
+        let state = |seat: &Seat| match known.disabled.contains(seat.id()) {
+            true => PluginState::Disabled,
+            false => PluginState::Unloaded,
+        };
+        let out = asleep.map(|(seat, _)| seat).filter(|seat| is_out(seat));
+        let out: Vec<_> = out.map(|seat| (seat.clone(), state(seat))).collect();
         drop(known);
-        for seat in &out {
-            self.sleeps_no_more(seat, PluginState::Unloaded);
+        for (seat, state) in &out {
+            self.sleeps_no_more(seat, *state);
         }
     }
 
