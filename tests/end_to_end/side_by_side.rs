@@ -437,3 +437,41 @@ fn a_plugin_ends_with_its_file_whatever_came_from_there_before() {
     fs::remove_file(file).unwrap();
     until(|| active(&host).is_empty());
 }
+
+#[test]
+fn all_lines_of_a_plugin_that_is_disabled_are() {
+    let folder = Folder::new();
+    let on_demand = "activation = \"on-demand\"\n";
+    folder.write("one.so", piece("sql", "1.4.0", ""));
+    folder.write("two.so", piece("sql", "2.0.0", on_demand));
+    folder.write("three.so", piece("sql", "3.0.0", on_demand));
+    folder.write("four.so", piece("sql", "4.0.0", ""));
+    let host = host(&folder);
+    // One that has slept from the beginning, one that was loaded once, and one that ended.
+    count(&host, "sql@2");
+    host.unload("sql@2").unwrap();
+    host.start().unwrap();
+    host.unload("sql@4").unwrap();
+    let states = || host.plugins().iter().map(|one| one.state).collect::<Vec<_>>();
+    let (on, asleep, ended) = (PluginState::Active, PluginState::OnDemand, PluginState::Unloaded);
+    assert_eq!(states(), [on, asleep, asleep, ended]);
+    host.disable("sql").unwrap();
+    assert_eq!(states(), [PluginState::Disabled; 4]);
+    let error = host.call("sql@2", "count", json!({})).unwrap_err();
+    assert_eq!(error.hint(), "let it serve again: host-app enable sql");
+    host.enable("sql").unwrap();
+    assert_eq!(count(&host, "sql@3"), 1);
+}
+
+/// By their names the tenth goes before the second.
+#[test]
+fn the_newest_of_several_says_why_none_serves() {
+    let folder = Folder::new();
+    folder.write("two.so", piece("sql", "2.0.0", ""));
+    folder.write("ten.so", piece("sql", "10.0.0", ""));
+    let host = host(&folder);
+    host.unload("sql@2").unwrap();
+    host.unload("sql@10").unwrap();
+    let error = host.call("sql", "count", json!({})).unwrap_err();
+    assert_eq!(error.to_string(), "the plugin `sql@10` is unloaded, so it takes no calls");
+}

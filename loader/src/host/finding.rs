@@ -94,9 +94,16 @@ impl Inner {
         let known = self.known.lock();
         let seats = known.plugins.iter().filter(|(seat, _)| seat.id() == named.id());
         let seats = seats.map(|(seat, it)| (seat.clone(), it.about.manifest.version.clone()));
-        if let Some(seat) = named.of(seats.collect()).last()
-            && let Some(record) = known.plugins.get(seat)
-        {
+        let meant = named.of(seats.collect());
+        let meant = meant.iter().filter_map(|seat| Some((seat, known.plugins.get(seat)?)));
+        let newest = meant.max_by_key(|(_, record)| &record.about.manifest.version);
+        if let Some((seat, record)) = newest {
+            // To be loaded when it is called, but its file is none just now.
+            let refused = known.refused.iter().find(|it| it.path == record.about.path);
+            if let Some(refusal) = refused.filter(|_| record.state == PluginState::OnDemand) {
+                let (plugin, refusal) = (named.id().clone(), refusal.clone());
+                return CallError::Refused { plugin, refusal };
+            }
             let state = match record.state {
                 // The table and this record change one after the other.
                 PluginState::Active => PluginState::Retiring,

@@ -252,6 +252,15 @@ impl Inner {
             }
             Err(error) => error,
         };
+        // Half of it may be written, and nobody would tell of the other half.
+        let may_pass = error.is_some() && self.options.watch.is_none();
+        if may_pass && self.sleep_on(plan, offer) {
+            let Offer { path, manifest, .. } = offer;
+            let plugin = Some((manifest.id.clone(), manifest.version.clone()));
+            let refusal = error.map(|refusal| Refusal::new(path, plugin, refusal.error));
+            refusal.into_iter().for_each(|refusal| self.turn_away(refusal, &Cause::File));
+            return None;
+        }
         let mut known = self.known.lock();
         known.files.remove(&offer.path);
         known.by_hand.retain(|_, it| it.path != offer.path);
