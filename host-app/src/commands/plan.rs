@@ -65,7 +65,9 @@ pub fn view(
     let survey = surveyor.folders(&settings.folders, |done, total| bar.checked(done, total))?;
     survey.check_tables(settings)?;
     let not_run = survey.refused.iter().map(RefusedLine::from).collect();
-    Ok((PlanView::new(&survey.plan, not_run, None), settings.check_lock(&survey.plan)))
+    let mut plan = PlanView::new(&survey.plan, not_run, None);
+    plan.advice.extend(survey.absent_secrets);
+    Ok((plan, settings.check_lock(&survey.plan)))
 }
 
 fn about(plan: &PlanView, id: &str) -> bool {
