@@ -76,7 +76,7 @@ fn lines(stack: &Stack, run: &[RunLine], checked: &Checked, output: &Output) -> 
                 words => words.join(", "),
             };
             table.add_row([
-                cell(output, &line.name(), Tone::Good),
+                cell(output, &line.marked(), Tone::Good),
                 plain(&or_dash(&line.kinds)),
                 plain(&or_dash(&line.needs)),
             ]);
