@@ -127,7 +127,7 @@ impl Host {
         let extensions = options.extensions.clone();
         let (wishes, waiting) = unbounded();
         let persisted = Persisted::below(&options.data_dir, options.earlier_data.as_deref());
-        let chronicle = Arc::new(Chronicle::default());
+        let chronicle = Arc::new(Chronicle::new(&options.policy));
         let recorder = options.registry.clone();
         let recorder =
             recorder.map(|registry| Recorder::start(registry, &chronicle, verdicts.clone()));

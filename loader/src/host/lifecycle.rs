@@ -143,7 +143,7 @@ impl Inner {
     /// Tells of a refusal because of which nothing serves.
     pub(super) fn told(&self, why: LoadPluginError) -> LoadPluginError {
         let LoadPluginError::Refused(refusal) = why else { return why };
-        self.chronicle.tell(refusal.happening());
+        self.tell_refused(&refusal);
         self.remember(refusal)
     }
 

@@ -81,7 +81,8 @@ impl Inner {
         let (generation, state_kept) = (retired.generation, retired.state.is_some());
         let cause = cause.clone();
         let plugin = id.clone();
-        self.chronicle.tell(Happening::Unloaded { plugin, generation, cause, state_kept });
+        let unloaded_now = Happening::Unloaded { plugin, generation, cause, state_kept };
+        self.chronicle.tell_of(&active.about.manifest.version, unloaded_now);
         self.tell_retired(&id, retired, times);
         self.end_what_left(seat);
         Ok(unloaded)
@@ -91,7 +92,7 @@ impl Inner {
     /// any more, and it is ended when nobody does.
     fn end_later(&self, slot: &Slot, id: &Seat, holders: &[Holder]) {
         let Some(active) = slot.close() else { return };
-        let generation = active.generation;
+        let (generation, version) = (active.generation, active.about.manifest.version.clone());
         if let Some(record) = self.known.lock().plugins.get_mut(id) {
             record.state = PluginState::Retiring;
             let since = Instant::now();
@@ -99,7 +100,7 @@ impl Inner {
             record.leaving.push(Leaving { active, since, told: true, saves: true });
         }
         let (plugin, holders) = (id.id().clone(), holders.to_vec());
-        self.chronicle.tell(Happening::InUse { plugin, generation, holders });
+        self.chronicle.tell_of(&version, Happening::InUse { plugin, generation, holders });
         self.keep(Wish::Look);
     }
 
@@ -193,7 +194,8 @@ impl Inner {
         if saves {
             let (plugin, generation, cause) = (id.id().clone(), active.generation, Cause::Request);
             let state_kept = retired.state.is_some();
-            self.chronicle.tell(Happening::Unloaded { plugin, generation, cause, state_kept });
+            let unloaded = Happening::Unloaded { plugin, generation, cause, state_kept };
+            self.chronicle.tell_of(&active.about.manifest.version, unloaded);
         }
         self.tell_retired(id.id(), retired, times);
         Ok(())
@@ -259,8 +261,8 @@ impl Inner {
         let Some(late) = late else { return };
         late.told = true;
         drop(known);
-        let generation = active.generation;
-        self.chronicle.tell(Happening::InUse { plugin, generation, holders });
+        let in_use = Happening::InUse { plugin, generation: active.generation, holders };
+        self.chronicle.tell_of(&active.about.manifest.version, in_use);
     }
 
     /// Ends what is over, and says when there is something to do again. For the

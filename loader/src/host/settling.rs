@@ -127,10 +127,13 @@ impl Inner {
             if let Err(UnloadError::Busy { plugin, holders, .. }) = &ended {
                 self.stays(&id, change);
                 if by_hand.is_none() {
-                    if self.end_it_again(&id) {
-                        let generation = self.serving(&id).map_or(0, |active| active.generation);
+                    if self.end_it_again(&id)
+                        && let Some(active) = self.serving(&id)
+                    {
                         let (plugin, holders) = (plugin.clone(), holders.clone());
-                        self.chronicle.tell(Happening::InUse { plugin, generation, holders });
+                        let generation = active.generation;
+                        let in_use = Happening::InUse { plugin, generation, holders };
+                        self.chronicle.tell_of(&active.about.manifest.version, in_use);
                     }
                     self.keep(Wish::Look);
                 }

@@ -205,6 +205,14 @@ impl Inner {
         let serving = self.served_from(&refusal.path);
         match serving.and_then(|about| self.serving(&about.seat)) {
             Some(old) => self.tell_kept(&old, refusal, cause, Times::default()),
+            None => self.tell_refused(refusal),
+        }
+    }
+
+    /// The same, where nothing serves because of it.
+    pub(super) fn tell_refused(&self, refusal: &Refusal) {
+        match &refusal.plugin {
+            Some((_, version)) => self.chronicle.tell_of(version, refusal.happening()),
             None => self.chronicle.tell(refusal.happening()),
         }
     }
