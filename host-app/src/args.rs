@@ -189,7 +189,7 @@ pub enum Command {
     /// none: looks at the folders.
     ///
     /// With --json: {"host","run":[{"id","version","level","kinds","needs","uses","path",
-    /// "hash"}],"chains","not_run":[{"path","id","version","code","reason","help"}],
+    /// "hash","on_demand"}],"chains","not_run":[{"path","id","version","code","reason","help"}],
     /// "outside","advice"}, where `outside` is what a stack leaves out.
     Plan {
         /// Print who needs whom as a tree, in the place of levels

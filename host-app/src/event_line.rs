@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use plugbay_loader::{Cause, Event, Happening, Reconfigured, Reloaded, Times, printable};
+use plugbay_loader::{Cause, Event, Happening, PluginId, Reconfigured, Reloaded, Times, printable};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -27,7 +27,7 @@ impl Told {
     pub fn event(event: &Event) -> Self {
         Self {
             time: Some(time_of_day(event.at, TimeZone::system())),
-            text: sentence(&event.happening),
+            text: sentence(&event.happening, event.name.as_deref()),
             tone: tone(&event.happening),
             // Not reached: these types have string keys only.
             json: serde_json::to_value(event).unwrap_or_default(),
@@ -47,41 +47,42 @@ impl Told {
     }
 }
 
-/// What happened, on one line, without the time.
-pub fn sentence(happening: &Happening) -> String {
+/// What happened, on one line, without the time. `name` is what the plugin is called, where
+/// that is known.
+pub fn sentence(happening: &Happening, name: Option<&str>) -> String {
+    let id = happening.plugin().map(PluginId::as_str);
+    let name = name.or(id).unwrap_or_default();
     let text = match happening {
-        Happening::Loaded { plugin, version, generation, cause, times, .. } => {
+        Happening::Loaded { version, generation, cause, times, .. } => {
             let loaded = why("loaded", cause);
-            format!("{plugin} {version} {loaded} (generation {generation}){}", serving(times))
+            format!("{name} {version} {loaded} (generation {generation}){}", serving(times))
         }
-        Happening::Reloaded(told) => reloaded(told),
-        Happening::Kept {
-            plugin, version, generation, path, code, reason, help, times, ..
-        } => format!(
-            "{plugin} {version} serves on (generation {generation}): {} was not taken: {code}: \
+        Happening::Reloaded(told) => reloaded(told, name),
+        Happening::Kept { version, generation, path, code, reason, help, times, .. } => format!(
+            "{name} {version} serves on (generation {generation}): {} was not taken: {code}: \
              {}; help: {help}{}",
             printable(path),
             reason.trim_end(),
             steps(times),
         ),
-        Happening::Configured(told) => configured(told),
-        Happening::NotConfigured { plugin, version, generation, code, reason, help, .. } => {
+        Happening::Configured(told) => configured(told, name),
+        Happening::NotConfigured { version, generation, code, reason, help, .. } => {
             format!(
-                "{plugin} {version} serves on with the configuration that it had (generation \
+                "{name} {version} serves on with the configuration that it had (generation \
                  {generation}): {code}: {}; help: {help}",
                 reason.trim_end()
             )
         }
         Happening::Refused { path, plugin, code, reason, help } => {
-            let plugin = plugin.as_ref().map_or_else(String::new, |id| format!(" ({id})"));
+            let plugin = plugin.as_ref().map_or_else(String::new, |_| format!(" ({name})"));
             format!("refused {}{plugin}: {code}: {reason}; help: {help}", printable(path))
         }
-        Happening::Unloaded { plugin, generation, cause, state_kept } => {
+        Happening::Unloaded { generation, cause, state_kept, .. } => {
             let kept = if *state_kept { ", its state is kept" } else { "" };
-            format!("{plugin} {} (generation {generation} ended{kept})", why("unloaded", cause))
+            format!("{name} {} (generation {generation} ended{kept})", why("unloaded", cause))
         }
-        Happening::Retired { plugin, version, generation, times, pinned, failures } => {
-            let mut text = format!("{plugin} {version} retired (generation {generation}): ");
+        Happening::Retired { version, generation, times, pinned, failures, .. } => {
+            let mut text = format!("{name} {version} retired (generation {generation}): ");
             match pinned {
                 None => text.push_str("unmapped"),
                 Some(pin) => {
@@ -94,10 +95,10 @@ pub fn sentence(happening: &Happening) -> String {
             }
             text
         }
-        Happening::InUse { plugin, generation, holders } => {
+        Happening::InUse { generation, holders, .. } => {
             let holders: Vec<_> = holders.iter().map(ToString::to_string).collect();
             let holders = holders.join("; ");
-            format!("{plugin} generation {generation} cannot end, it is still in use: {holders}")
+            format!("{name} generation {generation} cannot end, it is still in use: {holders}")
         }
         Happening::Registry { code, problem, help } => {
             format!("the registry: {code}: {problem}; help: {help}")
@@ -111,15 +112,15 @@ pub fn sentence(happening: &Happening) -> String {
     one_line(&text)
 }
 
-/// A change of generations.
-pub fn reloaded(told: &Reloaded) -> String {
-    let Reloaded { plugin, from, to, from_generation, to_generation, times, .. } = told;
+/// A change of generations of what is called so.
+pub fn reloaded(told: &Reloaded, name: &str) -> String {
+    let Reloaded { from, to, from_generation, to_generation, times, .. } = told;
     let how = match &told.cause {
         Cause::Rollback | Cause::Trouble(_) => why("rolled back", &told.cause),
         cause => why("reloaded", cause),
     };
     let mut text = format!(
-        "{plugin} {how}: {from} → {to} (generation {from_generation} → {to_generation}){}",
+        "{name} {how}: {from} → {to} (generation {from_generation} → {to_generation}){}",
         serving(times)
     );
     if let Some(pause) = times.pause {
@@ -146,11 +147,11 @@ pub fn reloaded(told: &Reloaded) -> String {
 }
 
 /// Another configuration in the same generation.
-pub fn configured(told: &Reconfigured) -> String {
-    let Reconfigured { plugin, version, generation, cause, times, .. } = told;
+pub fn configured(told: &Reconfigured, name: &str) -> String {
+    let Reconfigured { version, generation, cause, times, .. } = told;
     let took = times.configure.map(|time| format!(" in {}", readable(time))).unwrap_or_default();
     let how = why("configured", cause);
-    one_line(&format!("{plugin} {version} {how}{took}, without a reload (generation {generation})"))
+    one_line(&format!("{name} {version} {how}{took}, without a reload (generation {generation})"))
 }
 
 /// As short as it can be read: 12 µs, 3.4 ms, 5.6 s.
@@ -239,10 +240,15 @@ fn time_of_day(at: SystemTime, zone: TimeZone) -> String {
 
 #[cfg(test)]
 mod tests {
-    use plugbay_loader::{Pin, PluginId};
+    use plugbay_loader::Pin;
     use semver::Version;
 
     use super::*;
+
+    /// Of one that is called by its id.
+    fn sentence(happening: &Happening) -> String {
+        super::sentence(happening, None)
+    }
 
     fn id() -> PluginId {
         "kv".parse().unwrap()
@@ -403,6 +409,20 @@ mod tests {
         };
         let said = "watching the folders: PB1302: too many watches; help: raise the limit";
         assert_eq!(sentence(&watching), said);
+    }
+
+    #[test]
+    fn of_versions_side_by_side_it_says_which() {
+        let named = |happening: &Happening| super::sentence(happening, Some("kv@1"));
+        let in_use = Happening::InUse { plugin: id(), generation: 2, holders: Vec::new() };
+        assert!(named(&in_use).starts_with("kv@1 generation 2 cannot end"));
+        let unloaded = Happening::Unloaded {
+            plugin: id(),
+            generation: 4,
+            cause: Cause::File,
+            state_kept: false,
+        };
+        assert_eq!(named(&unloaded), "kv@1 unloaded (generation 4 ended)");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Looks at libraries as a host would that is about to start, and loads none.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,8 +9,8 @@ use plugbay_loader::config::schema::SecretSource;
 use plugbay_loader::manifest::{Embedded, Manifest};
 use plugbay_loader::registry::apply;
 use plugbay_loader::{
-    BesideError, BuildError, CallError, Candidate, DiscoverError, Explain, Extensions, Plan,
-    PluginId, Policy, ProbeError, Reason, Refusal, ResolveError, Verdict, Verdicts, Verified,
+    BesideError, BuildError, CallError, Candidate, ConfigError, DiscoverError, Explain, Extensions,
+    Plan, PluginId, Policy, ProbeError, Reason, Refusal, ResolveError, Verdict, Verdicts, Verified,
     VerifyOptions, Workspace, check_config, config_for, default_cache_dir, discover, discover_file,
     full_message, manifest_beside, manifest_in, printable, resolve, strays, verify,
 };
@@ -41,6 +42,8 @@ pub struct Survey {
     refused_manifests: Vec<Manifest>,
     /// What should be known besides.
     pub notices: Vec<String>,
+    /// Secrets that cannot be had here, of those that run.
+    pub absent_secrets: Vec<String>,
     /// Which of them run, and in which order.
     pub plan: Plan,
     /// The paths of those that a stack leaves out.
@@ -199,6 +202,7 @@ impl Surveyor {
         loop {
             let plan = resolve(verified, &survey.refused, &policy);
             let mut all_is_well = true;
+            survey.absent_secrets.clear();
             for offer in plan.run() {
                 let given = config_for(&self.configurations, &offer.manifest);
                 let others = verified.iter().map(Verified::manifest);
@@ -210,6 +214,7 @@ impl Surveyor {
                     unsettled.problems().iter().all(|problem| problem.code() == "PB1504")
                 });
                 if is_elsewhere {
+                    survey.absent_secrets.push(absent(&offer.name(), &error));
                     continue;
                 }
                 all_is_well = false;
@@ -262,6 +267,7 @@ impl Survey {
 
     /// Adds what another survey found.
     pub fn extend(&mut self, other: Self) {
+        self.absent_secrets.extend(other.absent_secrets);
         self.inspections.extend(other.inspections);
         self.refused.extend(other.refused);
     }
@@ -279,7 +285,7 @@ impl Survey {
             plugins: self.would_run().map(line).collect(),
             refused: self.refused.iter().map(|it| self.refused_line(it)).collect(),
             pinned: Vec::new(),
-            notices: self.notices.clone(),
+            notices: [&self.notices[..], &self.absent_secrets].concat(),
         }
     }
 }
@@ -336,6 +342,18 @@ pub fn there(path: &Path) -> Result<&Path, Failure> {
         // Of what else is wrong with it, the loader knows more.
         _ => Ok(path),
     }
+}
+
+/// That a secret is not here, and what that means.
+fn absent(name: &impl Display, error: &ConfigError) -> String {
+    let said = error.to_string();
+    let said: Vec<_> = said.lines().map(str::trim).collect();
+    format!(
+        "{name}: {}: {}; a host that does not have it either refuses the plugin; help: {}",
+        error.code(),
+        said.join("; "),
+        error.hint()
+    )
 }
 
 fn inspection(verified: &Verified) -> Inspection {

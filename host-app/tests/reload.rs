@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 
-use plugbay_tests::{build, until, with_embedded};
+use plugbay_tests::{build, piece, until, with_embedded};
 use serde_json::{Value, json};
 use support::{Home, fixture};
 
@@ -247,6 +247,27 @@ fn sighup_gives_plugins_their_configuration_without_a_reload_where_they_take_it(
     let names: Vec<_> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
     assert_eq!(names[..4], ["loaded", "configured", "not_configured", "reloaded"]);
     assert!(events[1]["times"]["configure_us"].is_u64(), "{}", events[1]);
+}
+
+/// A key that the plugin could not do without was forgotten, and held for ever.
+#[test]
+fn what_is_taken_out_of_the_config_file_and_could_not_be_is_tried_again_on_sighup() {
+    let home = Home::empty();
+    let needs = "[config.schema]\nrequired = [\"size\"]\n";
+    home.folder.write("a.so", piece("a", "1.0.0", needs));
+    let folder = home.folder.beside("config").join("plugbay");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("host.toml"), "[config.a]\nsize = 1\n").unwrap();
+    let host = home.run(&["--no-watch"]);
+    fs::write(folder.join("host.toml"), "").unwrap();
+    host.signal("-HUP");
+    home.folder.put_whole("a.so", &piece("a", "2.0.0", ""));
+    host.signal("-HUP");
+    host.line_with("a reloaded on request: 1.0.0 → 2.0.0");
+    assert_eq!(home.say(&["call", "a:config"]).ok().stdout, "{\"size\":1}\n");
+    host.signal("-HUP");
+    host.line_with("a reloaded on request: 2.0.0 → 2.0.0");
+    assert_eq!(home.say(&["call", "a:config"]).ok().stdout, "{}\n");
 }
 
 #[test]

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use plugbay_interface::abi::abi_stable::std_types::RResult;
 use plugbay_interface::abi::{Fault, InstanceBox};
-use plugbay_interface::service::Description;
 
 use crate::call::fault_of_the_plugin;
 use crate::close::{Closing, Mapped, Pinned};
@@ -16,7 +15,7 @@ use crate::error::{Explain, Failure};
 use crate::footprint::Footprint;
 use crate::link::Link;
 use crate::load::Loaded;
-use crate::offers::{Offers, Wants};
+use crate::offers::{Offers, Provided, Unfit, Want, Wants};
 use crate::on_thread::{Deadline, on_thread};
 use crate::probation::Troubles;
 use crate::reconfigure::Held;
@@ -88,17 +87,23 @@ impl Active {
     pub(crate) fn want(
         &self,
         wants: &Wants,
-        wanted: Description,
-    ) -> Result<(usize, Arc<Description>), ServiceError> {
+        wanted: Want,
+    ) -> Result<(usize, Arc<Want>), ServiceError> {
         // Looked at before it is kept: what never was is not kept for anybody.
-        if let Err(unfit) = self.offers.fits(&wanted) {
+        if let Err(unfit) = self.offers.fits(&wanted, &self.about.manifest.version) {
             return Err(ServiceError::unfit(self, &wanted, unfit));
         }
         let (number, wanted) = wants.number(wanted);
-        match self.offers.find(number, &wanted) {
+        match self.provides(number, &wanted) {
             Ok(_) => Ok((number, wanted)),
             Err(unfit) => Err(ServiceError::unfit(self, &wanted, unfit)),
         }
+    }
+
+    /// What this generation has for who asked for it, by its number. Under a lease, or
+    /// before it serves.
+    pub(crate) fn provides(&self, number: usize, wanted: &Want) -> Result<Provided, Unfit> {
+        self.offers.find(number, wanted, &self.about.manifest.version)
     }
 
     /// The address of a symbol that its library exports.

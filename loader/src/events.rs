@@ -7,12 +7,14 @@ use std::time::{Duration, SystemTime};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 use plugbay_interface::manifest::PluginId;
+use plugbay_resolve::Policy;
 use semver::Version;
 use serde::{Serialize, Serializer};
 
 use crate::recorder::Job;
 use crate::records::Holder;
 use crate::report::as_printable;
+use crate::seat::Seat;
 use crate::unload::Pin;
 
 /// How many events are kept.
@@ -29,9 +31,24 @@ pub struct Event {
     /// When it was over. Written as seconds since 1970.
     #[serde(serialize_with = "seconds")]
     pub at: SystemTime,
+    /// What the plugin that it is about is called in this host: its id, or, where versions of
+    /// it run side by side, `sql@1`. None where its version could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// What.
     #[serde(flatten)]
     pub happening: Happening,
+    /// Where what happened does not say it itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<Version>,
+}
+
+impl Event {
+    /// The version of the plugin that it is about, after a reload the new one; of a file that
+    /// was refused none, where none could be read.
+    pub fn version(&self) -> Option<&Version> {
+        self.version.as_ref().or(self.happening.version())
+    }
 }
 
 /// What can happen.
@@ -284,8 +301,11 @@ impl Iterator for Events {
 }
 
 /// What happened, and who wants to know.
-#[derive(Default)]
-pub(crate) struct Chronicle(Mutex<Told>);
+pub(crate) struct Chronicle {
+    told: Mutex<Told>,
+    /// Says which versions run side by side.
+    policy: Policy,
+}
 
 #[derive(Default)]
 struct Told {
@@ -297,10 +317,26 @@ struct Told {
 }
 
 impl Chronicle {
+    pub(crate) fn new(policy: &Policy) -> Self {
+        Self { told: Mutex::default(), policy: policy.clone() }
+    }
+
     pub(crate) fn tell(&self, happening: Happening) {
-        let mut told = self.0.lock();
+        self.add(happening, None);
+    }
+
+    /// The same, of a plugin in this version, which the happening does not say.
+    pub(crate) fn tell_of(&self, version: &Version, happening: Happening) {
+        self.add(happening, Some(version.clone()));
+    }
+
+    fn add(&self, happening: Happening, version: Option<Version>) {
+        let of = happening.plugin().zip(version.as_ref().or(happening.version()));
+        let seat = of.map(|(id, version)| Seat::new(id, self.policy.line_of(id, version)));
+        let name = seat.map(|seat| seat.to_string());
+        let mut told = self.told.lock();
         told.next += 1;
-        let event = Event { number: told.next, at: SystemTime::now(), happening };
+        let event = Event { number: told.next, at: SystemTime::now(), name, happening, version };
         if told.history.len() == HISTORY {
             told.history.pop_front();
         }
@@ -316,16 +352,16 @@ impl Chronicle {
 
     /// All that happens from now on is to be written down.
     pub(crate) fn record(&self, recorder: Sender<Job>) {
-        self.0.lock().recorder = Some(recorder);
+        self.told.lock().recorder = Some(recorder);
     }
 
     pub(crate) fn history(&self) -> Vec<Event> {
-        self.0.lock().history.iter().cloned().collect()
+        self.told.lock().history.iter().cloned().collect()
     }
 
     pub(crate) fn subscribe(&self) -> Events {
         let (sender, receiver) = bounded(BACKLOG);
-        self.0.lock().readers.push(sender);
+        self.told.lock().readers.push(sender);
         Events { receiver }
     }
 }
@@ -344,6 +380,18 @@ impl Happening {
             Self::Configured(configured) => Some(&configured.plugin),
             Self::Refused { plugin, .. } => plugin.as_ref(),
             Self::Registry { .. } | Self::Watching { .. } => None,
+        }
+    }
+
+    fn version(&self) -> Option<&Version> {
+        match self {
+            Self::Loaded { version, .. }
+            | Self::Kept { version, .. }
+            | Self::NotConfigured { version, .. }
+            | Self::Retired { version, .. } => Some(version),
+            Self::Reloaded(reloaded) => Some(&reloaded.to),
+            Self::Configured(configured) => Some(&configured.version),
+            _ => None,
         }
     }
 }

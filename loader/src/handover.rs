@@ -17,6 +17,7 @@ use plugbay_interface::abi::{InstanceBox, SavedState};
 
 use crate::activate::{ActivateError, Active, Taker};
 use crate::error::{Explain, Failure};
+use crate::offers::Unfit;
 use crate::on_thread::Deadline;
 use crate::records::{Holder, list};
 use crate::reload::ReloadError;
@@ -250,7 +251,9 @@ impl Taker for Handover {
         let old = self.slot.serving();
         for (number, wanted) in self.slot.wants().all().iter().enumerate() {
             let had = old.as_ref().is_some_and(|old| old.offers.get(number).is_some());
-            match new.offers.find(number, wanted) {
+            match new.provides(number, wanted) {
+                // Who asked for others is turned away until one of those serves.
+                Err(Unfit::Version) => {}
                 Err(unfit) if had => {
                     let error = ServiceError::unfit(new, wanted, unfit);
                     return Err(ActivateError::Contract(Box::new(error)));

@@ -20,6 +20,7 @@ mod rolling_back;
 mod saving;
 mod settling;
 mod status;
+mod trying_again;
 mod watching;
 mod wishing;
 
@@ -52,7 +53,7 @@ use crate::recorder::Recorder;
 use crate::registry::{HeldBack, RegistryError, Selector as Released};
 use crate::reload::{LookedAt, Outcome, RollbackError};
 use crate::report::{PluginState, PluginStatus, StartReport};
-use crate::seat::{Named, Seat, Table};
+use crate::seat::{Named, Table};
 use crate::slot::Slot;
 use crate::tell::Tell;
 use crate::unload::{UnloadError, Unloaded};
@@ -127,7 +128,7 @@ impl Host {
         let extensions = options.extensions.clone();
         let (wishes, waiting) = unbounded();
         let persisted = Persisted::below(&options.data_dir, options.earlier_data.as_deref());
-        let chronicle = Arc::new(Chronicle::default());
+        let chronicle = Arc::new(Chronicle::new(&options.policy));
         let recorder = options.registry.clone();
         let recorder =
             recorder.map(|registry| Recorder::start(registry, &chronicle, verdicts.clone()));
@@ -426,16 +427,6 @@ impl Host {
 }
 
 impl Inner {
-    /// A plugin that has served: of several versions, the newest one that serves.
-    pub(crate) fn slot_of(&self, named: &Named) -> Option<(Seat, Arc<Slot>)> {
-        let table = self.table.load();
-        let found = table.entry(named.text());
-        let found = found.or_else(|| table.find(named.selector()).into_iter().next());
-        // In the one seat of a plugin another version may come that is asked for.
-        let found = found.or_else(|| table.entry(named.id().as_str()));
-        found.map(|(seat, slot)| (seat.clone(), slot.clone()))
-    }
-
     /// What the plugins that serve, or will when they are called, say of themselves.
     pub(crate) fn manifests(&self) -> Vec<Manifest> {
         let known = self.known.lock();

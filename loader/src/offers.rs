@@ -1,9 +1,9 @@
 //! What a generation offers by contract, and where those who asked for it find it.
 //!
 //! Who asks for a contract of a plugin says how that contract looks where it was
-//! compiled: a [`Description`], kept by the plugin's slot under a number. Each
-//! generation compares what it offers with all of them before it serves, and notes by
-//! number what fits, so that a call compares nothing.
+//! compiled, and perhaps in which versions of the plugin: a [`Want`], kept by the plugin's
+//! slot under a number. Each generation compares what it offers with all of them before it
+//! serves, and notes by number what fits, so that a call compares nothing.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -12,7 +12,9 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::{Mutex, RwLock};
 use plugbay_interface::abi::abi_stable::std_types::{RResult, RStr, RString};
 use plugbay_interface::abi::{Fault, InstanceBox, Offer};
+use plugbay_interface::manifest::takes;
 use plugbay_interface::service::{Description, MethodDescription};
+use semver::{Version, VersionReq};
 
 use crate::error::{Failure, shown_word};
 
@@ -64,7 +66,15 @@ struct Place {
 
 /// The contracts that were asked for, by number.
 #[derive(Debug, Default)]
-pub(crate) struct Wants(Mutex<Vec<Arc<Description>>>);
+pub(crate) struct Wants(Mutex<Vec<Arc<Want>>>);
+
+/// What somebody asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Want {
+    pub(crate) contract: Description,
+    /// The versions of the plugin that will do; none for all.
+    pub(crate) versions: Option<VersionReq>,
+}
 
 /// Why a generation has nothing for who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +83,8 @@ pub(crate) enum Unfit {
     Missing,
     /// It does, and cannot be called.
     Differs(Box<Difference>),
+    /// It is no version that was asked for.
+    Version,
 }
 
 /// How a contract is another one there than here.
@@ -135,11 +147,16 @@ impl Offers {
 
     /// Looks for what was wanted, and lets the number lead to it from now on. Runs
     /// code of the plugin: under a lease, or before it serves.
-    pub(crate) fn find(&self, number: usize, wanted: &Description) -> Result<Provided, Unfit> {
+    pub(crate) fn find(
+        &self,
+        number: usize,
+        wanted: &Want,
+        version: &Version,
+    ) -> Result<Provided, Unfit> {
         if let Some(known) = self.get(number) {
             return Ok(known);
         }
-        let provided = self.fits(wanted)?;
+        let provided = self.fits(wanted, version)?;
         match self.quick.get(number) {
             Some(place) => {
                 place.object.store(provided.object.cast_mut(), Ordering::Relaxed);
@@ -158,8 +175,12 @@ impl Offers {
         Some(shown_word(&found.to_string()).into())
     }
 
-    /// Looks for what is wanted. Runs code of the plugin, as above.
-    pub(crate) fn fits(&self, wanted: &Description) -> Result<Provided, Unfit> {
+    /// Looks for what is wanted, in this version. Runs code of the plugin, as above.
+    pub(crate) fn fits(&self, wanted: &Want, version: &Version) -> Result<Provided, Unfit> {
+        let Want { contract: wanted, versions } = wanted;
+        if versions.as_ref().is_some_and(|versions| !takes(versions, version)) {
+            return Err(Unfit::Version);
+        }
         let offered = self
             .all
             .iter()
@@ -206,7 +227,7 @@ impl Offered {
 
 impl Wants {
     /// The number of a contract that is asked for; that of an equal one where there is one.
-    pub(crate) fn number(&self, wanted: Description) -> (usize, Arc<Description>) {
+    pub(crate) fn number(&self, wanted: Want) -> (usize, Arc<Want>) {
         let mut all = self.0.lock();
         if let Some(number) = all.iter().position(|known| **known == wanted) {
             return (number, all[number].clone());
@@ -217,7 +238,7 @@ impl Wants {
     }
 
     /// All of them, in the order of their numbers.
-    pub(crate) fn all(&self) -> Vec<Arc<Description>> {
+    pub(crate) fn all(&self) -> Vec<Arc<Want>> {
         self.0.lock().clone()
     }
 }

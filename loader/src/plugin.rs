@@ -1,7 +1,6 @@
 //! One plugin, as a program holds it.
 
 use std::ffi::c_void;
-use std::future::poll_fn;
 use std::sync::Arc;
 
 use plugbay_interface::manifest::{Manifest, PluginId, Selector, takes};
@@ -23,7 +22,7 @@ pub struct PluginHandle {
     pub(crate) seat: Seat,
     pub(crate) slot: Arc<Slot>,
     /// The versions that were asked for, where the slot may have others.
-    range: Option<Box<VersionReq>>,
+    pub(crate) range: Option<Box<VersionReq>>,
 }
 
 impl PluginHandle {
@@ -107,7 +106,7 @@ impl PluginHandle {
     ///
     /// When the plugin does not serve.
     pub async fn hold_async(&self) -> Result<LongLease, Box<CallError>> {
-        match poll_fn(|context| self.slot.poll_hold(context.waker())).await {
+        match self.slot.hold_async().await {
             Some(lease) if self.is_meant(lease.active()) => Ok(LongLease { lease }),
             _ => Err(self.why_not()),
         }

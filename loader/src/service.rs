@@ -5,13 +5,12 @@ mod links;
 mod query;
 
 use std::fmt;
-use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use plugbay_interface::manifest::PluginId;
-use plugbay_interface::service::{Contract, Description};
+use plugbay_interface::service::Contract;
 
 pub use error::ServiceError;
 pub(crate) use links::find as find_for_a_plugin;
@@ -19,6 +18,7 @@ pub use query::{ContractStatus, ProviderStatus, Services, contracts_of};
 
 use crate::activate::Active;
 use crate::host::Host;
+use crate::offers::Want;
 use crate::plugin::PluginHandle;
 use crate::seat::Seat;
 use crate::slot::{self, CountedLease, Slot};
@@ -26,6 +26,9 @@ use crate::slot::{self, CountedLease, Slot};
 /// One plugin's service of a contract: `Service<dyn Renderer>`. It lives through
 /// reloads: each call goes to the generation that serves then. Cheap to clone, usable
 /// from any thread; keeps its host.
+///
+/// Of `sql@^1` a version in that range serves, or calls are refused, as by
+/// [`Host::plugin`].
 ///
 /// A reload to a version that does not offer the contract any more, or not one that
 /// fits, is refused as long as the host runs: who asked for a contract once may call
@@ -36,7 +39,7 @@ pub struct Service<C: Contract + ?Sized> {
     slot: Arc<Slot>,
     /// Under which the generations of this slot know what is asked for.
     number: usize,
-    wanted: Arc<Description>,
+    wanted: Arc<Want>,
     contract: PhantomData<fn() -> Box<C>>,
 }
 
@@ -56,9 +59,10 @@ pub struct Held<C: Contract + ?Sized> {
 impl<C: Contract + ?Sized> Service<C> {
     /// Looks whether the generation that serves offers what is asked for.
     pub(crate) fn new(plugin: PluginHandle) -> Result<Self, ServiceError> {
-        let PluginHandle { host, seat: id, slot, .. } = plugin;
+        let PluginHandle { host, seat: id, slot, range } = plugin;
         let Some(lease) = slot.enter() else { return Err(host.why_not(id.as_str()).into()) };
-        let (number, wanted) = lease.active().want(slot.wants(), C::description())?;
+        let want = Want { contract: C::description(), versions: range.map(|range| *range) };
+        let (number, wanted) = lease.active().want(slot.wants(), want)?;
         drop(lease);
         Ok(Self { host, id, slot, number, wanted, contract: PhantomData })
     }
@@ -134,8 +138,7 @@ impl<C: Contract + ?Sized> Service<C> {
     ///
     /// As `enter`.
     pub async fn hold_async(&self) -> Result<Held<C>, Box<ServiceError>> {
-        let held = poll_fn(|context| self.slot.poll_hold(context.waker())).await;
-        let Some(lease) = held else {
+        let Some(lease) = self.slot.hold_async().await else {
             return Err(Box::new(self.host.why_not(self.id.as_str()).into()));
         };
         let proxy = self.proxy(lease.active())?;
@@ -155,8 +158,7 @@ impl<C: Contract + ?Sized> Service<C> {
     /// The service of a generation that this thread has a lease on.
     fn proxy(&self, active: &Active) -> Result<C::Proxy, Box<ServiceError>> {
         active
-            .offers
-            .find(self.number, &self.wanted)
+            .provides(self.number, &self.wanted)
             // SAFETY: as in `enter`.
             .map(|provided| unsafe { C::proxy(provided.object, provided.methods) })
             .map_err(|unfit| Box::new(ServiceError::unfit(active, &self.wanted, unfit)))
@@ -210,7 +212,7 @@ impl<C: Contract + ?Sized> Clone for Service<C> {
 impl<C: Contract + ?Sized> fmt::Debug for Service<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service")
-            .field("contract", &self.wanted.id)
+            .field("contract", &self.wanted.contract.id)
             .field("plugin", &self.id)
             .finish_non_exhaustive()
     }

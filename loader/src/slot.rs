@@ -8,6 +8,7 @@
 mod drain;
 mod lease;
 
+use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -51,6 +52,8 @@ struct Gate {
     wakers: Vec<Waker>,
     /// What is loaded when the first call comes.
     sleeper: Option<Sleeper>,
+    /// How often those were turned away that waited for it.
+    turned_away: u64,
 }
 
 /// What serves when it is first asked for, and whom a call asks to load it.
@@ -105,6 +108,7 @@ impl Slot {
                 waited: 0,
                 wakers: Vec::new(),
                 sleeper: None,
+                turned_away: 0,
             }),
             opened: Condvar::new(),
             wants: Wants::default(),
@@ -153,9 +157,11 @@ impl Slot {
     #[cold]
     fn enter_slowly(&self) -> Option<Lease<'_>> {
         let mut gate = self.gate.lock();
+        let turned_away = gate.turned_away;
         loop {
             match gate.door {
                 Door::Closed => return None,
+                _ if gate.turned_away != turned_away => return None,
                 Door::Asleep | Door::Waking if waits_for_a_host() => return None,
                 Door::Asleep => gate.ask_for_it(),
                 Door::Waking | Door::Open | Door::Shut => {}
@@ -188,16 +194,24 @@ impl Slot {
         lease.active().kept().map(|active| CountedLease::new(active, plugin))
     }
 
-    /// As [`hold`](Self::hold), and where that would wait, wakes. No thread waits, so none
-    /// is let in for what it has taken already.
-    pub(crate) fn poll_hold(&self, waker: &Waker) -> Poll<Option<CountedLease>> {
+    /// As [`hold`](Self::hold), for threads that must not wait.
+    pub(crate) async fn hold_async(&self) -> Option<CountedLease> {
+        let mut since = None;
+        poll_fn(|context| self.poll_hold(context.waker(), &mut since)).await
+    }
+
+    /// Where `hold` would wait, wakes. No thread waits, so none is let in for what it has
+    /// taken already. `since` is from the poll before.
+    fn poll_hold(&self, waker: &Waker, since: &mut Option<u64>) -> Poll<Option<CountedLease>> {
         let counted = |active| CountedLease::new(active, None);
         if let Some(lease) = self.enter_open() {
             return Poll::Ready(lease.active().kept().map(counted));
         }
         let mut gate = self.gate.lock();
+        let turned_away = gate.turned_away;
         match gate.door {
             Door::Closed => Poll::Ready(None),
+            _ if *since.get_or_insert(turned_away) != turned_away => Poll::Ready(None),
             // Whoever ends it changes the place first, which takes the gate's lock.
             Door::Open => Poll::Ready(gate.serving.clone().map(counted)),
             Door::Asleep | Door::Waking if waits_for_a_host() => Poll::Ready(None),
@@ -236,6 +250,16 @@ impl Slot {
             if gate.door != Door::Waking {
                 gate.door = Door::Asleep;
             }
+        }
+    }
+
+    /// Turns away the calls that wait for what sleeps; the next one asks for it again.
+    pub(crate) fn sleep_on(&self) {
+        let mut gate = self.gate.lock();
+        if gate.door == Door::Waking {
+            gate.door = Door::Asleep;
+            gate.turned_away += 1;
+            self.wake(gate);
         }
     }
 

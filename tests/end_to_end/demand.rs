@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::sync::Barrier;
 use std::thread;
 
@@ -141,6 +142,41 @@ fn a_file_that_changes_or_goes_before_the_first_call() {
     host.reload_all().unwrap();
     assert_eq!(count(&host, "a").unwrap(), 1);
     assert_eq!(all_loaded(&host, 2), ["b 1.0.0", "a 3.0.0"]);
+}
+
+#[test]
+fn a_file_that_is_being_written_is_looked_at_again_by_the_next_call() {
+    let folder = Folder::new();
+    let (old, new) = (piece("a", "1.0.0", ON_DEMAND), piece("a", "2.0.0", ON_DEMAND));
+    let path = folder.write("a.so", &old);
+    let needs = format!("{ON_DEMAND}[dependencies]\na = \"*\"\n");
+    folder.write("b.so", piece("b", "1.0.0", &needs));
+    // Nobody watches.
+    let (host, _) = folder.start();
+    let mut writer = fs::File::create(&path).unwrap();
+    writer.write_all(&new[..new.len() / 2]).unwrap();
+    for plugin in ["a", "b"] {
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let error = count(&host, plugin).unwrap_err();
+                    assert_eq!(error.code(), if plugin == "a" { "PB0223" } else { "PB0702" });
+                });
+            }
+        });
+    }
+    // Whoever wrote it has gone away in between.
+    drop(writer);
+    let a = host.plugin("a").unwrap();
+    assert_eq!(block_on(a.hold_async()).unwrap_err().code(), "PB0210");
+    assert_eq!(states(&host), ["a on demand", "b on demand"]);
+    let told = host.history();
+    let told = told.iter().filter(|it| matches!(it.happening, Happening::Refused { .. }));
+    assert_eq!(told.count(), 2);
+    fs::write(&path, &new).unwrap();
+    assert_eq!(count(&host, "b").unwrap(), 1);
+    assert_eq!(a.enter().unwrap().manifest().version.to_string(), "2.0.0");
+    assert!(host.refused().is_empty());
 }
 
 #[test]

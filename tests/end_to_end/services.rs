@@ -388,6 +388,70 @@ fn a_plugin_that_holds_another_one_is_waited_for() {
     bed.replace(3);
 }
 
+/// The speaker with this number, as this version of the plugin.
+fn as_version(number: u64, version_of_it: &str) -> Vec<u8> {
+    with_embedded(&version(number), |embedded| {
+        embedded.manifest.version = version_of_it.parse().unwrap();
+        embedded.manifest.description.clear();
+    })
+}
+
+/// The range was looked at once, and a later version of the seat was called all the same.
+#[test]
+fn a_service_keeps_to_the_versions_that_were_asked_for() {
+    let folder = Folder::new();
+    folder.write("speaker.so", as_version(1, "1.0.0"));
+    let host = folder.host().probation(Duration::ZERO).build().unwrap();
+    host.start().unwrap();
+    let (any, one) = (host.service("speaker").unwrap(), host.service("speaker@^1").unwrap());
+    let add = |speaker: &Service<dyn Speaker>| speaker.enter().unwrap().add(0).unwrap();
+    let put = |number, version| {
+        folder.put_whole("speaker.so", &as_version(number, version));
+        reloaded(host.reload("speaker"));
+    };
+    put(2, "1.5.0");
+    assert_eq!((add(&any), add(&one)), (2, 2));
+    put(3, "2.0.0");
+    assert_eq!(add(&any), 3);
+    let fresh = host.service::<dyn Speaker>("speaker@^1").unwrap_err();
+    let said = "no version of the plugin `speaker` that is ^1 serves: 2.0.0";
+    assert_eq!((fresh.code(), fresh.to_string().as_str()), ("PB0708", said));
+    let refused = one.enter().map(drop).unwrap_err();
+    assert_eq!((refused.code(), refused.to_string().as_str()), ("PB0708", said));
+    assert_eq!(one.hold().map(drop).unwrap_err().to_string(), said);
+    assert_eq!(block_on(one.hold_async()).map(drop).unwrap_err().to_string(), said);
+    assert!(!host.set_log_level("speaker@^1", log::LevelFilter::Info));
+    put(4, "1.6.0");
+    assert_eq!((add(&any), add(&one)), (4, 4));
+    assert!(host.set_log_level("speaker@^1", log::LevelFilter::Info));
+}
+
+#[test]
+fn a_plugin_calls_the_versions_that_it_depends_on() {
+    let folder = Folder::new();
+    folder.write("speaker.so", as_version(1, "1.0.0"));
+    let asker = with_embedded(&fs::read(build("plugbay-fixture-asker")).unwrap(), |embedded| {
+        let one = json!({"id": "speaker", "version": "^1", "optional": true});
+        embedded.manifest.dependencies.push(serde_json::from_value(one).unwrap());
+        embedded.manifest.description.clear();
+        embedded.manifest.commands.values_mut().for_each(|it| it.summary.clear());
+    });
+    folder.write("asker.so", asker);
+    let host = folder.host().probation(Duration::ZERO).build().unwrap();
+    host.start().unwrap();
+    let add = || host.call("asker", "add", json!(0));
+    assert_eq!(add().unwrap(), json!(1));
+    let put = |number, version| {
+        folder.put_whole("speaker.so", &as_version(number, version));
+        reloaded(host.reload("speaker"));
+    };
+    put(2, "2.0.0");
+    let said = add().unwrap_err().to_string();
+    assert!(said.contains("that is ^1 serves: 2.0.0"), "{said}");
+    put(3, "1.2.0");
+    assert_eq!(add().unwrap(), json!(3));
+}
+
 /// One thread that always has calls under way, as an executor's: no moment comes at which
 /// it holds nothing, unless those that begin wait for the new generation.
 #[test]

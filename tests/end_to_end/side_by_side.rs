@@ -1,5 +1,6 @@
 //! Several versions of one plugin, side by side.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -7,8 +8,8 @@ use std::time::Duration;
 
 use plugbay_loader::interface::serde_json::{Value, json};
 use plugbay_loader::{
-    CallError, Explain, Happening, Host, Outcome, PluginState, Policy, RollbackError, SaveError,
-    UnloadError, Versions, WatchOptions,
+    CallError, Event, Explain, Happening, Host, Outcome, PluginState, Policy, RollbackError,
+    SaveError, UnloadError, Versions, WatchOptions,
 };
 use plugbay_tests::{Folder, broken_piece, next, piece, until};
 
@@ -436,4 +437,72 @@ fn a_plugin_ends_with_its_file_whatever_came_from_there_before() {
     until(|| !host.refused().is_empty());
     fs::remove_file(file).unwrap();
     until(|| active(&host).is_empty());
+}
+
+#[test]
+fn all_lines_of_a_plugin_that_is_disabled_are() {
+    let folder = Folder::new();
+    let on_demand = "activation = \"on-demand\"\n";
+    folder.write("one.so", piece("sql", "1.4.0", ""));
+    folder.write("two.so", piece("sql", "2.0.0", on_demand));
+    folder.write("three.so", piece("sql", "3.0.0", on_demand));
+    folder.write("four.so", piece("sql", "4.0.0", ""));
+    let host = host(&folder);
+    // One that has slept from the beginning, one that was loaded once, and one that ended.
+    count(&host, "sql@2");
+    host.unload("sql@2").unwrap();
+    host.start().unwrap();
+    host.unload("sql@4").unwrap();
+    let states = || host.plugins().iter().map(|one| one.state).collect::<Vec<_>>();
+    let (on, asleep, ended) = (PluginState::Active, PluginState::OnDemand, PluginState::Unloaded);
+    assert_eq!(states(), [on, asleep, asleep, ended]);
+    host.disable("sql").unwrap();
+    assert_eq!(states(), [PluginState::Disabled; 4]);
+    let error = host.call("sql@2", "count", json!({})).unwrap_err();
+    assert_eq!(error.hint(), "let it serve again: host-app enable sql");
+    host.enable("sql").unwrap();
+    assert_eq!(count(&host, "sql@3"), 1);
+}
+
+/// By their names the tenth goes before the second.
+#[test]
+fn the_newest_of_several_says_why_none_serves() {
+    let folder = Folder::new();
+    folder.write("two.so", piece("sql", "2.0.0", ""));
+    folder.write("ten.so", piece("sql", "10.0.0", ""));
+    let host = host(&folder);
+    host.unload("sql@2").unwrap();
+    host.unload("sql@10").unwrap();
+    let error = host.call("sql", "count", json!({})).unwrap_err();
+    assert_eq!(error.to_string(), "the plugin `sql@10` is unloaded, so it takes no calls");
+}
+
+#[test]
+fn events_say_which_of_several_versions_they_are_about() {
+    let folder = two();
+    let of_sql = |policy: &mut Policy| {
+        policy.versions_of.insert("sql".parse().unwrap(), Versions::Compatible);
+    };
+    let host = folder.host().policy(of_sql).drain_limit(Duration::from_millis(50));
+    let host = host.build().unwrap();
+    host.start().unwrap();
+    let long = host.plugin("sql@1").unwrap().hold().unwrap();
+    let events = host.events();
+    host.unload("sql@2").unwrap();
+    host.stop();
+    drop(long);
+    let ended = |happening: &Happening| matches!(happening, Happening::Unloaded { .. });
+    let in_use = |happening: &Happening| matches!(happening, Happening::InUse { .. });
+    let told = |event: &Event| (event.name.clone().unwrap(), event.version().unwrap().to_string());
+    let of = |name: &str, version: &str| (name.to_owned(), version.to_owned());
+    let event = next(&events, ended);
+    assert_eq!(told(&event), of("sql@2", "2.0.0"));
+    let json = plugbay_loader::interface::serde_json::to_value(&event).unwrap();
+    assert_eq!((&json["name"], &json["version"]), (&json!("sql@2"), &json!("2.0.0")));
+    assert_eq!(told(&next(&events, in_use)), of("sql@1", "1.4.0"));
+    assert_eq!(told(&next(&events, ended)), of("sql@1", "1.4.0"));
+    let history = host.history();
+    let loaded = history.iter().filter(|it| matches!(it.happening, Happening::Loaded { .. }));
+    let loaded: BTreeSet<_> = loaded.map(told).collect();
+    assert_eq!(loaded, [of("sql@1", "1.4.0"), of("sql@2", "2.0.0")].into());
 }

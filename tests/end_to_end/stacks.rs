@@ -317,6 +317,57 @@ fn a_configuration_that_does_not_fit_is_told_and_a_secret_is_not() {
     assert!(shown.contains("\"api_key\": \"***\"") && shown.contains("\"size\": 3"), "{shown}");
 }
 
+/// The check promised what the host then refused.
+#[test]
+fn a_secret_that_is_not_there_is_told_by_every_look() {
+    let lab = Lab::new();
+    let secret = "{ env = \"NOBODY_HAS_SET_THIS\" }";
+    lab.write("s.toml", &format!("plugins.lake.config.login = {secret}\n"));
+    let (exit, checked) = lab.check("s.toml");
+    // It may well be in the environment of the host.
+    assert_eq!((exit, checked["problems"].as_array().unwrap().len()), (0, 0), "{checked}");
+    let said = "lake 2.1.0: PB1504: the configuration does not fit the schema of the plugin \
+                `lake`: the secret `login` cannot be had from the variable \
+                `NOBODY_HAS_SET_THIS`: it is not set; a host that does not have it either refuses \
+                the plugin";
+    let told = |notes: &Value| {
+        let told = notes[0].as_str().unwrap_or_default();
+        assert!(told.starts_with(said) && notes.as_array().unwrap().len() == 1, "{notes}");
+    };
+    told(&checked["notes"]);
+    let text = lab.say(&["stack", "check", "s.toml"]).stdout;
+    assert!(text.contains(&format!("note: {said}")), "{text}");
+    told(&lab.say(&["plan", "--stack", "s.toml", "--json"]).json()["advice"]);
+    let here = lab.folder.plugins();
+    let here = here.to_str().unwrap();
+    let notices = lab.say(&["check", here, "--stack", "s.toml", "--json"]).json();
+    told(&notices["notices"]);
+    assert_eq!(lab.run(&["--stack", "s.toml"]), [""; 0]);
+}
+
+#[test]
+fn a_plan_says_what_is_loaded_when_it_is_called() {
+    let lab = Lab::new();
+    let on_demand = "activation = \"on-demand\"\n[dependencies]\n";
+    lab.put("lazy", "1.0.0", &format!("{on_demand}base = \"*\"\n"));
+    // One that it needs, and one that is needed from the start.
+    lab.put("base", "1.0.0", on_demand);
+    lab.put("early", "1.0.0", on_demand);
+    lab.put("user", "1.0.0", "[dependencies]\nearly = \"*\"\n");
+    lab.write("s.toml", "plugins = ['lazy', 'user']\n");
+    let plan = lab.say(&["plan", "--stack", "s.toml", "--json"]).json();
+    let run = plan["run"].as_array().unwrap().iter();
+    let asleep = run.filter(|line| line["on_demand"] == json!(true));
+    assert_eq!(names(&asleep.cloned().collect()), ["base 1.0.0", "lazy 1.0.0"]);
+    let table = lab.say(&["plan", "--stack", "s.toml"]).stdout;
+    assert!(table.contains("lazy 1.0.0 (on demand)"), "{table}");
+    assert!(!table.contains("early 1.0.0 (on demand)"), "{table}");
+    let tree = lab.say(&["plan", "--stack", "s.toml", "--tree"]).stdout;
+    assert!(tree.contains("lazy 1.0.0 (on demand)\n└─ base 1.0.0 (on demand)\n"), "{tree}");
+    let why = lab.say(&["plan", "--stack", "s.toml", "--why", "lazy"]).stdout;
+    assert!(why.contains("lazy 1.0.0 runs when it is called first, from "), "{why}");
+}
+
 #[test]
 fn a_stack_is_shown_with_what_it_extends() {
     let lab = Lab::new();

@@ -245,6 +245,61 @@ fn a_file_whose_plugin_is_in_use_goes_and_comes_when_nobody_uses_it() {
     wait_for(&events, "unloaded", |event| matches!(event, Happening::Unloaded { .. }));
 }
 
+/// Short leases on four threads, so many that no moment is without any.
+fn under_short_leases(host: &Host, work: impl FnOnce()) {
+    let over = AtomicBool::new(false);
+    let handle = host.plugin("kv").unwrap();
+    let short = || {
+        while !over.load(Ordering::Relaxed)
+            && let Ok(lease) = handle.enter()
+        {
+            // What is done under it.
+            thread::sleep(Duration::from_millis(5));
+            drop(lease);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(short);
+        }
+        let all = |host: &Host| host.plugins()[0].generations[0].holders.len() > 3;
+        until(|| all(host));
+        work();
+        over.store(true, Ordering::Relaxed);
+    });
+}
+
+/// It was looked for a moment in which nobody used it, and there was none.
+#[test]
+fn what_was_in_use_once_ends_under_short_calls() {
+    let folder = Folder::new();
+    folder.put_whole("libkv.so", &kv("1.0.0"));
+    let (host, events) = watched(folder.host().drain_limit(Duration::from_millis(100)));
+    let long = host.plugin("kv").unwrap().hold().unwrap();
+    remove(&folder.plugins().join("libkv.so"));
+    wait_for(&events, "in use", |event| matches!(event, Happening::InUse { .. }));
+    under_short_leases(&host, || {
+        drop(long);
+        let next = wait_for(&events, "unloaded", |_| true);
+        assert!(matches!(next.happening, Happening::Unloaded { .. }), "{next:?}");
+    });
+}
+
+#[test]
+fn what_did_not_take_over_once_takes_over_under_short_calls() {
+    let folder = Folder::new();
+    folder.put_whole("libkv.so", &kv("1.0.0"));
+    let (host, events) = watched(folder.host().drain_limit(Duration::from_millis(100)));
+    let long = host.plugin("kv").unwrap().hold().unwrap();
+    folder.put_whole("libkv.so", &kv("1.1.0"));
+    wait_for(&events, "kept", |event| matches!(event, Happening::Kept { .. }));
+    under_short_leases(&host, || {
+        drop(long);
+        let next = wait_for(&events, "reloaded", |_| true);
+        assert!(matches!(next.happening, Happening::Reloaded(_)), "{next:?}");
+    });
+}
+
 #[test]
 fn half_of_a_version_over_another_is_not_taken() {
     use std::io::{Seek, Write};

@@ -65,7 +65,9 @@ pub fn view(
     let survey = surveyor.folders(&settings.folders, |done, total| bar.checked(done, total))?;
     survey.check_tables(settings)?;
     let not_run = survey.refused.iter().map(RefusedLine::from).collect();
-    Ok((PlanView::new(&survey.plan, not_run, None), settings.check_lock(&survey.plan)))
+    let mut plan = PlanView::new(&survey.plan, not_run, None);
+    plan.advice.extend(survey.absent_secrets);
+    Ok((plan, settings.check_lock(&survey.plan)))
 }
 
 fn about(plan: &PlanView, id: &str) -> bool {
@@ -87,7 +89,7 @@ fn levels(plan: &PlanView, output: &Output) -> String {
     for line in &plan.run {
         table.add_row([
             plain(&line.level.to_string()),
-            cell(output, &line.name(), Tone::Good),
+            cell(output, &line.marked(), Tone::Good),
             plain(&or_dash(&line.kinds)),
             plain(&or_dash(&line.needs)),
             plain(&or_dash(&line.uses)),
@@ -112,7 +114,7 @@ fn tree(plan: &PlanView, output: &Output) -> String {
     let mut text = String::new();
     let mut shown = BTreeSet::new();
     for root in roots {
-        let _ = writeln!(text, "{}", output.paint(Tone::Good, &root.name()));
+        let _ = writeln!(text, "{}", output.paint(Tone::Good, &root.marked()));
         branches(plan, root, "", &mut shown, &mut text);
     }
     text
@@ -131,7 +133,8 @@ fn branches<'a>(
         let is_new = shown.insert(need);
         let more = below.is_some_and(|below| !below.needs.is_empty());
         let mark = if more && !is_new { " (above)" } else { "" };
-        let _ = writeln!(text, "{indent}{} {need}{mark}", if last { "└─" } else { "├─" });
+        let name = below.map_or_else(|| need.clone(), RunLine::marked);
+        let _ = writeln!(text, "{indent}{} {name}{mark}", if last { "└─" } else { "├─" });
         // Deeper than anybody reads.
         if let Some(below) = below.filter(|_| is_new && indent.len() < 300) {
             branches(
@@ -199,8 +202,9 @@ fn why(plan: &PlanView, id: &str, output: &Output) -> String {
         let name = line.name();
         let _ = writeln!(
             text,
-            "{} runs, from {}, at level {}",
+            "{} runs{}, from {}, at level {}",
             output.paint(Tone::Good, &name),
+            if line.on_demand { " when it is called first" } else { "" },
             one_line(&line.path),
             line.level
         );

@@ -55,13 +55,17 @@ fn configure(host: &Host, common: &Common, given: &mut BTreeSet<String>) {
             log::error!(target: plugin, "{code}: {}; {help}", full_message(&error));
         }
     };
-    for plugin in given.iter().filter(|plugin| !now.contains_key(*plugin)) {
-        told(plugin, host.unconfigure(plugin));
-    }
+    // What cannot be taken back now is taken back at the next SIGHUP that lets it be.
+    given.retain(|plugin| {
+        let outcome = (!now.contains_key(plugin)).then(|| host.unconfigure(plugin));
+        let stays = matches!(outcome, Some(Err(_)));
+        outcome.into_iter().for_each(|outcome| told(plugin, outcome));
+        stays
+    });
     for (plugin, config) in now {
         told(plugin, host.configure(plugin, config.clone()));
     }
-    *given = now.keys().cloned().collect();
+    given.extend(now.keys().cloned());
     let tables = settings.tables();
     let gone = host.extensions().into_keys().filter(|name| !tables.contains_key(name));
     for name in gone.collect::<Vec<_>>() {

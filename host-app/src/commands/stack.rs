@@ -33,7 +33,8 @@ pub fn run(common: &Common, action: StackAction, output: &Output) -> Result<Exit
 
 /// What a stack misses in the folders.
 fn check(stack: &Stack, survey: &Survey, output: &Output) -> Result<Exit, Failure> {
-    let checked = stack::check(stack, &survey.plan, &survey.refused);
+    let mut checked = stack::check(stack, &survey.plan, &survey.refused);
+    checked.notes.extend(survey.absent_secrets.iter().cloned());
     let exit = if checked.findings.is_empty() { Exit::Ok } else { Exit::Refused };
     let plan = PlanView::new(&survey.plan, Vec::new(), None);
     // What is chosen and cannot be loaded is among what is missed.
@@ -75,7 +76,7 @@ fn lines(stack: &Stack, run: &[RunLine], checked: &Checked, output: &Output) -> 
                 words => words.join(", "),
             };
             table.add_row([
-                cell(output, &line.name(), Tone::Good),
+                cell(output, &line.marked(), Tone::Good),
                 plain(&or_dash(&line.kinds)),
                 plain(&or_dash(&line.needs)),
             ]);

@@ -32,7 +32,7 @@ pub fn reload(host: &Host, plugin: Option<&str>) -> Result<Reloads, Failure> {
 
 pub fn rollback(host: &Host, plugin: &str) -> Result<Told, Failure> {
     let back = host.rollback(plugin)?;
-    Ok(said(reloaded(&back), None, outcome_json("reloaded", &back)))
+    Ok(said(reloaded(&back, back.plugin.as_str()), None, outcome_json("reloaded", &back)))
 }
 
 pub fn save(host: &Host, plugin: &str) -> Result<Told, Failure> {
@@ -76,11 +76,13 @@ fn told_of(
             Ok(said(text, None, json))
         }
         Ok(Outcome::Reloaded(told)) => {
-            Ok(said(reloaded(&told), None, outcome_json("reloaded", &*told)))
+            Ok(said(reloaded(&told, told.plugin.as_str()), None, outcome_json("reloaded", &*told)))
         }
-        Ok(Outcome::Configured(told)) => {
-            Ok(said(configured(&told), None, outcome_json("configured", &*told)))
-        }
+        Ok(Outcome::Configured(told)) => Ok(said(
+            configured(&told, told.plugin.as_str()),
+            None,
+            outcome_json("configured", &*told),
+        )),
         Ok(other) => Ok(said(format!("{id}: {other:?}"), None, json!({ "plugin": id }))),
         Err(error) => Err(Box::new(refused(host, id, &error))),
     }

@@ -1,8 +1,9 @@
 //! What runs, in which order, and why the rest does not: as it goes over the socket, and as
 //! `--json` prints it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use plugbay_loader::manifest::Activation;
 use plugbay_loader::{Explain, Plan, ResolveError, printable};
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +48,10 @@ pub struct RunLine {
     pub uses: Vec<String>,
     pub path: String,
     pub hash: String,
+    /// Whether it is loaded when it is called first. What is loaded needs or uses none that
+    /// is not.
+    #[serde(default)]
+    pub on_demand: bool,
 }
 
 impl PlanView {
@@ -56,6 +61,7 @@ impl PlanView {
         let names = |files: &[usize]| {
             files.iter().map(|file| offers[*file].name().to_string()).collect::<Vec<_>>()
         };
+        let asleep = asleep(plan);
         let mut run: Vec<RunLine> = decision
             .run
             .iter()
@@ -71,6 +77,7 @@ impl PlanView {
                     uses: names(&only_used.collect::<Vec<_>>()),
                     path: printable(&offer.path),
                     hash: offer.hash.clone(),
+                    on_demand: asleep.contains(&chosen.offer),
                 }
             })
             .collect();
@@ -90,6 +97,22 @@ impl PlanView {
     }
 }
 
+/// The files that a start does not load: those on demand that nobody needs or uses who is
+/// loaded.
+fn asleep(plan: &Plan) -> BTreeSet<usize> {
+    let run = &plan.decision().run;
+    let mut asleep: BTreeSet<usize> = run.iter().map(|chosen| chosen.offer).collect();
+    let is_loaded = |file: &usize| plan.offers()[*file].manifest.activation != Activation::OnDemand;
+    let mut open: Vec<usize> = asleep.iter().copied().filter(is_loaded).collect();
+    while let Some(file) = open.pop() {
+        if asleep.remove(&file) {
+            let of_it = run.iter().filter(|chosen| chosen.offer == file);
+            open.extend(of_it.flat_map(|chosen| chosen.needs.iter().chain(&chosen.uses)));
+        }
+    }
+    asleep
+}
+
 fn outside(error: &ResolveError) -> OutsideLine {
     OutsideLine {
         id: error.id().to_string(),
@@ -102,5 +125,11 @@ fn outside(error: &ResolveError) -> OutsideLine {
 impl RunLine {
     pub fn name(&self) -> String {
         format!("{} {}", self.id, self.version)
+    }
+
+    /// The name, and whether it is loaded when it is called first.
+    pub fn marked(&self) -> String {
+        let mark = if self.on_demand { " (on demand)" } else { "" };
+        format!("{}{mark}", self.name())
     }
 }

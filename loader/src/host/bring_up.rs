@@ -60,20 +60,20 @@ impl Inner {
             let (active, times) = match outcome {
                 Ok(ready) => ready,
                 Err(refusal) => {
-                    happened.push(refusal.happening());
+                    happened.push(Err(refusal.clone()));
                     results.push(Err(refusal));
                     continue;
                 }
             };
             let seat = active.about.seat.clone();
-            happened.push(Happening::Loaded {
+            happened.push(Ok(Happening::Loaded {
                 plugin: seat.id().clone(),
                 version: active.about.manifest.version.clone(),
                 generation: active.generation,
                 path: active.about.path.clone(),
                 cause: cause.clone(),
                 times,
-            });
+            }));
             match known.plugins.get_mut(&seat) {
                 Some(record) => record.serves(&active),
                 None => drop(known.plugins.insert(seat.clone(), Record::new(&active))),
@@ -97,7 +97,12 @@ impl Inner {
             slot.open(active.clone());
         }
         self.tell.serve(serve);
-        happened.into_iter().for_each(|happening| self.chronicle.tell(happening));
+        for happened in happened {
+            match happened {
+                Ok(loaded) => self.chronicle.tell(loaded),
+                Err(refusal) => self.tell_refused(&refusal),
+            }
+        }
         results
     }
 

@@ -99,14 +99,10 @@ impl Host {
     ///
     /// When the plugin does not serve, does not offer the contract, or another form of it.
     pub fn service<C: Contract + ?Sized>(&self, id: &str) -> Result<Service<C>, ServiceError> {
-        match self.plugin(id) {
-            Some(plugin) => {
-                // In the range that was asked for.
-                drop(plugin.enter().map_err(|error| ServiceError::from(*error))?);
-                Service::new(plugin)
-            }
-            None => Err(self.inner().why_not(id).into()),
-        }
+        let unknown = || self.inner().why_not(id);
+        let named = Named::read(id).map_err(|_| unknown())?;
+        let (seat, slot, range) = self.inner().slot_within(&named)?;
+        Service::new(PluginHandle::new(self.clone(), seat, slot, range))
     }
 
     /// The plugins that offer a contract:

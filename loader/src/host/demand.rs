@@ -130,7 +130,7 @@ impl Inner {
         let _answer = defer(|| {
             for seat in &seats {
                 if self.serving(seat).is_none() {
-                    self.sleeps_no_more(seat, PluginState::Unloaded);
+                    self.not_woken(seat);
                 }
             }
         });
@@ -138,6 +138,40 @@ impl Inner {
             self.known.lock().awake.extend(seats.iter().cloned());
             self.settle(Vec::new(), Change::because(&Cause::Demand));
         }
+    }
+
+    /// Calls that wait for it are turned away: for good, or, where its file may be another one
+    /// soon, those alone.
+    fn not_woken(&self, seat: &Seat) {
+        let is_awake = self.known.lock().awake.contains(seat);
+        if is_awake || !self.is_asleep(seat) {
+            return self.sleeps_no_more(seat, PluginState::Unloaded);
+        }
+        if let Some(slot) = self.table.load().get(seat.as_str()) {
+            slot.sleep_on();
+        }
+    }
+
+    /// A file is none just now: those that calls have asked for and that need it stay
+    /// asleep, until the next call. Whether there are any.
+    pub(super) fn sleep_on(&self, plan: &Plan, missing: &Offer) -> bool {
+        let run = &plan.decision().run;
+        let is_it = |file: usize| plan.offers()[file].path == missing.path;
+        let mut open: Vec<usize> =
+            run.iter().map(|chosen| chosen.offer).filter(|file| is_it(*file)).collect();
+        let mut of_it = BTreeSet::new();
+        while let Some(file) = open.pop() {
+            if of_it.insert(file) {
+                let others =
+                    run.iter().filter(|it| it.needs.contains(&file) || it.uses.contains(&file));
+                open.extend(others.map(|chosen| chosen.offer));
+            }
+        }
+        let seats = of_it.iter().map(|file| self.seat_of(&plan.offers()[*file].manifest));
+        let seats: Vec<_> = seats.filter(|seat| self.is_asleep(seat)).collect();
+        let mut known = self.known.lock();
+        let asked_for = seats.iter().filter(|seat| known.awake.remove(*seat)).count();
+        asked_for > 0
     }
 
     /// Whether a plugin is ready, and not loaded yet.
@@ -159,10 +193,15 @@ impl Inner {
     pub(super) fn end_those_asleep(&self, is_out: impl Fn(&Seat) -> bool) {
         let known = self.known.lock();
         let asleep = known.plugins.iter().filter(|(_, it)| it.state == PluginState::OnDemand);
-        let out: Vec<_> = asleep.filter(|(seat, _)| is_out(seat)).map(|it| it.0.clone()).collect();
+        let state = |seat: &Seat| match known.disabled.contains(seat.id()) {
+            true => PluginState::Disabled,
+            false => PluginState::Unloaded,
+        };
+        let out = asleep.map(|(seat, _)| seat).filter(|seat| is_out(seat));
+        let out: Vec<_> = out.map(|seat| (seat.clone(), state(seat))).collect();
         drop(known);
-        for seat in &out {
-            self.sleeps_no_more(seat, PluginState::Unloaded);
+        for (seat, state) in &out {
+            self.sleeps_no_more(seat, *state);
         }
     }
 
@@ -172,7 +211,11 @@ impl Inner {
         known.awake.remove(seat);
         match known.plugins.get_mut(seat) {
             // Of one that never served, why it does not is known by its file.
-            Some(record) if record.generation == 0 && !record.ended_by_hand => {
+            Some(record)
+                if record.generation == 0
+                    && !record.ended_by_hand
+                    && state != PluginState::Disabled =>
+            {
                 known.plugins.remove(seat);
             }
             Some(record) => {

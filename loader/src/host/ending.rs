@@ -95,7 +95,15 @@ impl Inner {
         }
         let error = error.or_else(|| settled.ended.into_values().find_map(Result::err));
         match (all, error) {
-            (Some(all), None) => Ok(all),
+            (Some(all), None) => {
+                // Also those of its lines that had ended before.
+                let mut known = self.known.lock();
+                let its = known.plugins.iter_mut().filter(|(seat, _)| seat.id() == id);
+                for (_, record) in its.filter(|(_, it)| it.state == PluginState::Unloaded) {
+                    record.state = state;
+                }
+                Ok(all)
+            }
             (_, error) => {
                 // Nothing stays as it would be then.
                 for seat in &seats {

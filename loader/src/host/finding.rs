@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use plugbay_interface::manifest::Selector;
+use plugbay_interface::manifest::{Selector, takes};
+use semver::VersionReq;
 
 use super::Inner;
 use crate::activate::Active;
 use crate::call::CallError;
 use crate::report::PluginState;
 use crate::seat::{Named, Seat, Several};
+use crate::slot::Slot;
 
 impl Inner {
     /// The generation of a plugin that serves now.
@@ -52,6 +54,35 @@ impl Inner {
         named.of(seats.collect())
     }
 
+    /// A plugin that has served: of several versions, the newest one that serves.
+    pub(crate) fn slot_of(&self, named: &Named) -> Option<(Seat, Arc<Slot>)> {
+        let table = self.table.load();
+        let found = table.entry(named.text());
+        let found = found.or_else(|| table.find(named.selector()).into_iter().next());
+        // In the one seat of a plugin another version may come that is asked for.
+        let found = found.or_else(|| table.entry(named.id().as_str()));
+        found.map(|(seat, slot)| (seat.clone(), slot.clone()))
+    }
+
+    /// The same, where that is a version which is meant, and the versions that are meant
+    /// where the slot may have others.
+    pub(crate) fn slot_within(
+        &self,
+        named: &Named,
+    ) -> Result<(Seat, Arc<Slot>, Option<Box<VersionReq>>), CallError> {
+        let Some((seat, slot)) = self.slot_of(named) else {
+            return Err(self.why_not(named.text()));
+        };
+        let range = named.range_within(&seat);
+        match (&range, slot.version()) {
+            (Some(range), Some(version)) if !takes(range, &version) => {
+                let serving = self.table.load().versions(named.id());
+                Err(CallError::NoVersion { wanted: named.selector().clone(), serving })
+            }
+            _ => Ok((seat, slot, range)),
+        }
+    }
+
     /// Why a call found nobody.
     pub(crate) fn why_not(&self, id: &str) -> CallError {
         if let Err(error) = self.running() {
@@ -63,9 +94,16 @@ impl Inner {
         let known = self.known.lock();
         let seats = known.plugins.iter().filter(|(seat, _)| seat.id() == named.id());
         let seats = seats.map(|(seat, it)| (seat.clone(), it.about.manifest.version.clone()));
-        if let Some(seat) = named.of(seats.collect()).last()
-            && let Some(record) = known.plugins.get(seat)
-        {
+        let meant = named.of(seats.collect());
+        let meant = meant.iter().filter_map(|seat| Some((seat, known.plugins.get(seat)?)));
+        let newest = meant.max_by_key(|(_, record)| &record.about.manifest.version);
+        if let Some((seat, record)) = newest {
+            // To be loaded when it is called, but its file is none just now.
+            let refused = known.refused.iter().find(|it| it.path == record.about.path);
+            if let Some(refusal) = refused.filter(|_| record.state == PluginState::OnDemand) {
+                let (plugin, refusal) = (named.id().clone(), refusal.clone());
+                return CallError::Refused { plugin, refusal };
+            }
             let state = match record.state {
                 // The table and this record change one after the other.
                 PluginState::Active => PluginState::Retiring,

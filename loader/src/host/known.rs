@@ -12,6 +12,7 @@ use semver::VersionReq;
 use serde_json::Value;
 
 use super::deciding::NotTaken;
+use super::trying_again::Again;
 use crate::activate::Active;
 use crate::extensions::Extensions;
 use crate::report::{Loadable, PluginState, Refusal};
@@ -43,7 +44,7 @@ pub(super) struct Known {
     /// Plugins whose last file was removed.
     pub(super) gone: BTreeSet<Seat>,
     /// Plugins that shall end, and were in use.
-    pub(super) to_end: BTreeSet<Seat>,
+    pub(super) to_end: BTreeMap<Seat, Again>,
     /// What plugins are given, as it was written: by id, `sql`, or for some versions of it,
     /// `sql@^1`.
     pub(super) config: BTreeMap<String, Value>,
@@ -58,7 +59,7 @@ pub(super) struct Known {
     /// Whether the folders were looked at as a whole.
     pub(super) looked: bool,
     /// Files that could not take over because the plugin was in use.
-    pub(super) to_take: BTreeMap<Seat, PathBuf>,
+    pub(super) to_take: BTreeMap<Seat, (PathBuf, Again)>,
 }
 
 /// Where something stands that plugins are configured with.

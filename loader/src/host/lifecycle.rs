@@ -144,7 +144,7 @@ impl Inner {
     /// Tells of a refusal because of which nothing serves.
     pub(super) fn told(&self, why: LoadPluginError) -> LoadPluginError {
         let LoadPluginError::Refused(refusal) = why else { return why };
-        self.chronicle.tell(refusal.happening());
+        self.tell_refused(&refusal);
         self.remember(refusal)
     }
 
@@ -193,9 +193,10 @@ impl Inner {
                 .iter()
                 .map(|id| {
                     let end = || {
-                        let ended = self
-                            .serving(id)
-                            .map(|_| self.unload(id, PluginState::Unloaded, &Cause::Request));
+                        let limit = self.options.drain_limit;
+                        let ended = self.serving(id).map(|_| {
+                            self.unload(id, PluginState::Unloaded, &Cause::Request, limit)
+                        });
                         self.end_what_left(id);
                         ended
                     };

@@ -258,7 +258,10 @@ impl Inner {
             }
             Err(error) => {
                 let refusal = Arc::new(Refusal::of(&about, error));
-                self.tell_kept(old, &refusal, cause, times);
+                // Told when it was tried first.
+                if !(may_pass(&refusal) && self.is_tried_again(&about.seat)) {
+                    self.tell_kept(old, &refusal, cause, times);
+                }
                 Err(refusal)
             }
         }
@@ -291,7 +294,8 @@ impl Inner {
         };
         // The calls that run have their own time, and are to be named if they
         // take longer; the activation is not to be blamed for them.
-        let limits = self.options.handover_limits();
+        let mut limits = self.options.handover_limits();
+        limits.drain = self.time_to_take_over(&about.seat);
         let mut deadline = self.options.activation_deadline;
         if is_stateful(old) {
             deadline = deadline.saturating_add(limits.drain.min(limits.pause));

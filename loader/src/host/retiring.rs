@@ -23,12 +23,13 @@ const AT_ONCE: Duration = Duration::from_millis(20);
 const AGAIN: Duration = Duration::from_millis(500);
 
 impl Inner {
-    /// Ends a plugin, and keeps its state.
+    /// Ends a plugin whose calls end in this time, and keeps its state.
     pub(super) fn unload(
         &self,
         seat: &Seat,
         state: PluginState,
         cause: &Cause,
+        limit: Duration,
     ) -> Result<Unloaded, UnloadError> {
         let slot = self.table.load().get(seat.as_str()).cloned();
         let Some((slot, active)) = slot.and_then(|slot| slot.shut().map(|active| (slot, active)))
@@ -36,7 +37,6 @@ impl Inner {
             return Err(UnloadError::NotActive { plugin: seat.to_string() });
         };
         let id = seat.id().clone();
-        let limit = self.options.drain_limit;
         let begin = Instant::now();
         let drained = match drain(active, limit) {
             Ok(drained) => drained,
@@ -71,6 +71,7 @@ impl Inner {
             known.disabled.insert(id.clone());
         }
         known.awake.remove(seat);
+        known.to_end.remove(seat);
         if let Some(record) = known.plugins.get_mut(seat) {
             record.state = state;
             record.ended_by_hand = *cause == Cause::Request;
@@ -80,7 +81,8 @@ impl Inner {
         let (generation, state_kept) = (retired.generation, retired.state.is_some());
         let cause = cause.clone();
         let plugin = id.clone();
-        self.chronicle.tell(Happening::Unloaded { plugin, generation, cause, state_kept });
+        let unloaded_now = Happening::Unloaded { plugin, generation, cause, state_kept };
+        self.chronicle.tell_of(&active.about.manifest.version, unloaded_now);
         self.tell_retired(&id, retired, times);
         self.end_what_left(seat);
         Ok(unloaded)
@@ -90,7 +92,7 @@ impl Inner {
     /// any more, and it is ended when nobody does.
     fn end_later(&self, slot: &Slot, id: &Seat, holders: &[Holder]) {
         let Some(active) = slot.close() else { return };
-        let generation = active.generation;
+        let (generation, version) = (active.generation, active.about.manifest.version.clone());
         if let Some(record) = self.known.lock().plugins.get_mut(id) {
             record.state = PluginState::Retiring;
             let since = Instant::now();
@@ -98,7 +100,7 @@ impl Inner {
             record.leaving.push(Leaving { active, since, told: true, saves: true });
         }
         let (plugin, holders) = (id.id().clone(), holders.to_vec());
-        self.chronicle.tell(Happening::InUse { plugin, generation, holders });
+        self.chronicle.tell_of(&version, Happening::InUse { plugin, generation, holders });
         self.keep(Wish::Look);
     }
 
@@ -192,7 +194,8 @@ impl Inner {
         if saves {
             let (plugin, generation, cause) = (id.id().clone(), active.generation, Cause::Request);
             let state_kept = retired.state.is_some();
-            self.chronicle.tell(Happening::Unloaded { plugin, generation, cause, state_kept });
+            let unloaded = Happening::Unloaded { plugin, generation, cause, state_kept };
+            self.chronicle.tell_of(&active.about.manifest.version, unloaded);
         }
         self.tell_retired(id.id(), retired, times);
         Ok(())
@@ -258,8 +261,8 @@ impl Inner {
         let Some(late) = late else { return };
         late.told = true;
         drop(known);
-        let generation = active.generation;
-        self.chronicle.tell(Happening::InUse { plugin, generation, holders });
+        let in_use = Happening::InUse { plugin, generation: active.generation, holders };
+        self.chronicle.tell_of(&active.about.manifest.version, in_use);
     }
 
     /// Ends what is over, and says when there is something to do again. For the
@@ -300,8 +303,7 @@ impl Inner {
             let again = (!record.leaving.is_empty()).then(|| Instant::now() + AGAIN);
             until.into_iter().chain(again).min()
         };
-        let waits = !known.to_end.is_empty() || !known.to_take.is_empty();
-        let in_use = waits.then(|| Instant::now() + AGAIN);
+        let in_use = Self::next_attempt(&known);
         let pinned = self.pinned.worth_another_look().then(|| Instant::now() + AGAIN);
         known.plugins.values().filter_map(next).chain(pinned).chain(in_use).min()
     }

@@ -115,21 +115,26 @@ impl Inner {
                 Some((_, state)) => (state, Cause::Request),
                 None => (PluginState::Unloaded, self.why_out(plan, &id, change.cause)),
             };
-            let ended = match by_hand {
-                // Each attempt lets calls wait, so it is made again when nobody uses it.
-                None if self.is_known_to_be_in_use(&id) => {
+            let limit = match by_hand {
+                None if self.ends_later(&id) => {
                     self.stays(&id, change);
                     return false;
                 }
-                _ => self.unload(&id, state, &cause),
+                None => self.time_to_end(&id),
+                Some(_) => self.options.drain_limit,
             };
+            let ended = self.unload(&id, state, &cause, limit);
             if let Err(UnloadError::Busy { plugin, holders, .. }) = &ended {
                 self.stays(&id, change);
                 if by_hand.is_none() {
-                    let generation = self.serving(&id).map_or(0, |active| active.generation);
-                    let (plugin, holders) = (plugin.clone(), holders.clone());
-                    self.chronicle.tell(Happening::InUse { plugin, generation, holders });
-                    self.known.lock().to_end.insert(id.clone());
+                    if self.end_it_again(&id)
+                        && let Some(active) = self.serving(&id)
+                    {
+                        let (plugin, holders) = (plugin.clone(), holders.clone());
+                        let generation = active.generation;
+                        let in_use = Happening::InUse { plugin, generation, holders };
+                        self.chronicle.tell_of(&active.about.manifest.version, in_use);
+                    }
                     self.keep(Wish::Look);
                 }
                 settled.ended.insert(id, ended);
@@ -258,6 +263,15 @@ impl Inner {
             }
             Err(error) => error,
         };
+        // Half of it may be written, and nobody would tell of the other half.
+        let may_pass = error.is_some() && self.options.watch.is_none();
+        if may_pass && self.sleep_on(plan, offer) {
+            let Offer { path, manifest, .. } = offer;
+            let plugin = Some((manifest.id.clone(), manifest.version.clone()));
+            let refusal = error.map(|refusal| Refusal::new(path, plugin, refusal.error));
+            refusal.into_iter().for_each(|refusal| self.turn_away(refusal, &Cause::File));
+            return None;
+        }
         let mut known = self.known.lock();
         known.files.remove(&offer.path);
         known.by_hand.retain(|_, it| it.path != offer.path);
@@ -306,7 +320,7 @@ impl Inner {
                 // Who asks can ask again.
                 if may_pass(refusal) && *cause != Cause::Request {
                     let seat = self.seat_of(&offer.manifest);
-                    self.known.lock().to_take.insert(seat, offer.path.clone());
+                    self.take_later(seat, offer.path.clone());
                     self.keep(Wish::Look);
                 }
                 true

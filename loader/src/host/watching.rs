@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::Inner;
 use super::settling::Change;
-use super::{Inner, Known, Record};
 use crate::beside::{is_manifest_name, libraries_of, strays as strays_in};
 use crate::discover::discover_one;
 use crate::error::{Error, Explain};
@@ -13,7 +13,6 @@ use crate::events::{Cause, Happening, Times};
 use crate::keeper::Wish;
 use crate::report::{Loadable, PluginState, Refusal, full_message};
 use crate::seat::Seat;
-use crate::slot::holders_of;
 use crate::verify::verify;
 use crate::watch::{self, Watcher};
 
@@ -68,7 +67,7 @@ impl Inner {
         }
     }
 
-    fn file_ready(&self, path: &Path, mut times: Times) {
+    pub(super) fn file_ready(&self, path: &Path, mut times: Times) {
         let begin = Instant::now();
         let open = self.options.verify.allow_world_writable;
         let candidate = match discover_one(path, &self.options.folders, open) {
@@ -185,51 +184,8 @@ impl Inner {
         }
     }
 
-    /// Tries again what did not take over because the plugin was in use.
-    pub(super) fn take_those_in_use(&self) {
-        let free = {
-            let known = self.known.lock();
-            let ids = known.to_take.keys().filter(|id| self.is_free(&known, id));
-            ids.cloned().collect::<Vec<_>>()
-        };
-        let ids = free.into_iter().filter(|id| self.room_for_another(id).is_ok());
-        for id in ids {
-            let path = self.known.lock().to_take.remove(&id);
-            if let Some(path) = path.filter(|path| path.exists()) {
-                self.file_ready(&path, Times::default());
-            }
-        }
-    }
-
-    /// Whether nobody uses any generation of a plugin just now.
-    fn is_free(&self, known: &Known, id: &Seat) -> bool {
-        let left = known.plugins.get(id).map(Record::in_use).unwrap_or_default();
-        left.into_iter().chain(self.serving(id)).all(|active| holders_of(&active).is_empty())
-    }
-
-    /// Whether somebody uses a plugin that was to end already.
-    pub(super) fn is_known_to_be_in_use(&self, seat: &Seat) -> bool {
-        let known = self.known.lock();
-        known.to_end.contains(seat) && !self.is_free(&known, seat)
-    }
-
-    /// Ends those that shall end and were in use, once nobody uses them: each attempt lets
-    /// calls wait.
-    pub(super) fn end_those_in_use(&self) {
-        let free = {
-            let mut known = self.known.lock();
-            let free: Vec<_> =
-                known.to_end.iter().filter(|id| self.is_free(&known, id)).cloned().collect();
-            known.to_end.retain(|id| !free.contains(id));
-            !free.is_empty()
-        };
-        if free {
-            self.settle(Vec::new(), Change::because(&Cause::File));
-        }
-    }
-
     /// A file that is not taken: what serves goes on.
-    fn turn_away(&self, refusal: impl Into<Arc<Refusal>>, cause: &Cause) {
+    pub(super) fn turn_away(&self, refusal: impl Into<Arc<Refusal>>, cause: &Cause) {
         let refusal = refusal.into();
         // One write may have several events.
         let is_known = self.known.lock().refused.iter().any(|old| {
@@ -249,6 +205,14 @@ impl Inner {
         let serving = self.served_from(&refusal.path);
         match serving.and_then(|about| self.serving(&about.seat)) {
             Some(old) => self.tell_kept(&old, refusal, cause, Times::default()),
+            None => self.tell_refused(refusal),
+        }
+    }
+
+    /// The same, where nothing serves because of it.
+    pub(super) fn tell_refused(&self, refusal: &Refusal) {
+        match &refusal.plugin {
+            Some((_, version)) => self.chronicle.tell_of(version, refusal.happening()),
             None => self.chronicle.tell(refusal.happening()),
         }
     }

@@ -10,6 +10,11 @@ use crate::registry::{self, EventKind, Timestamp};
 /// None for what the history does not have.
 pub(super) fn event(event: &Event) -> Option<registry::Event> {
     let (plugin, version, kind, text) = said(&event.happening)?;
+    let version = match &event.happening {
+        // The one that it is about serves on.
+        Happening::Kept { .. } => None,
+        _ => version.or(event.version()),
+    };
     let mut told = registry::Event::new(plugin.clone(), version.cloned(), kind, text);
     let time = Timestamp::try_from(event.at).ok();
     // In milliseconds, as the others.

@@ -1,11 +1,10 @@
-use plugbay_interface::manifest::PluginId;
-use plugbay_interface::service::Description;
-use semver::Version;
+use plugbay_interface::manifest::{PluginId, Selector};
+use semver::{Version, VersionReq};
 
 use crate::activate::Active;
 use crate::call::CallError;
 use crate::error::{Explain, shown_word};
-use crate::offers::{Difference, Offered, Unfit};
+use crate::offers::{Difference, Offered, Unfit, Want};
 
 /// Why there is no service.
 #[derive(Debug, thiserror::Error)]
@@ -62,11 +61,17 @@ fn but(instead: &[String]) -> String {
 }
 
 impl ServiceError {
-    pub(crate) fn unfit(active: &Active, wanted: &Description, unfit: Unfit) -> Self {
+    pub(crate) fn unfit(active: &Active, wanted: &Want, unfit: Unfit) -> Self {
         let manifest = &active.about.manifest;
         let (plugin, version) = (manifest.id.clone(), manifest.version.clone());
+        let Want { contract: wanted, versions } = wanted;
         let contract = wanted.id.clone();
         match unfit {
+            Unfit::Version => {
+                let versions = versions.clone().unwrap_or(VersionReq::STAR);
+                let wanted = Selector { id: plugin, version: versions };
+                Self::Plugin(CallError::NoVersion { wanted, serving: vec![version] })
+            }
             Unfit::Missing => {
                 let name = |one: &Offered| format!("{} {}.{}", one.contract, one.major, one.minor);
                 let offers = active.offers.all().iter().map(name).collect();

@@ -20,7 +20,7 @@ use super::query::{ProviderStatus, Wish};
 use crate::activate::Active;
 use crate::error::Explain;
 use crate::host::Inner;
-use crate::offers::Provided as Table;
+use crate::offers::{Provided as Table, Want};
 use crate::seat::{Named, Seat};
 use crate::slot::{CountedLease, Lease, Slot};
 
@@ -31,7 +31,7 @@ struct Place {
     asking: Arc<PluginId>,
     slot: Arc<Slot>,
     number: usize,
-    wanted: Arc<Description>,
+    wanted: Arc<Want>,
     host: Weak<Inner>,
 }
 
@@ -88,7 +88,8 @@ pub(crate) fn find(
     let of = Arc::new(asking.id.clone());
     if !wanted.plugin.is_empty() {
         let name = in_range(asking, wanted.plugin.as_str());
-        let place = Place::new(host, &of, &name, description, Some(&wish));
+        let named = Named::read(&name).map_err(|_| fault_of(host.why_not(&name).into()))?;
+        let place = Place::new(host, &of, &named, None, description, Some(&wish));
         return place.map(|place| [place.into_link()].into_iter().collect()).map_err(fault_of);
     }
     // A plugin that offers what it calls means the others.
@@ -100,8 +101,9 @@ pub(crate) fn find(
     let mut instead: Vec<String> = unfit.iter().map(|one| wish.but(one)).collect();
     for provider in fit {
         let ProviderStatus { plugin, plugin_version, .. } = provider;
-        let seat = host.seat(&plugin, &plugin_version);
-        match Place::new(host, &of, seat.as_str(), description.clone(), None) {
+        let named = Named::of_seat(&host.seat(&plugin, &plugin_version));
+        let versions = range_of(asking, plugin.as_str()).cloned();
+        match Place::new(host, &of, &named, versions, description.clone(), None) {
             Ok(place) => links.push(place.into_link()),
             Err(error) => instead.push(error.to_string()),
         }
@@ -123,22 +125,29 @@ fn fits(asking: &Manifest, provider: &ProviderStatus) -> bool {
 
 /// The plugin that is asked for, in the versions that `asking` depends on.
 fn in_range(asking: &Manifest, plugin: &str) -> String {
-    match asking.dependencies.iter().find(|it| it.id.as_str() == plugin) {
-        Some(it) if it.version != VersionReq::STAR => format!("{plugin}@{}", it.version),
-        _ => plugin.to_owned(),
+    match range_of(asking, plugin) {
+        Some(versions) => format!("{plugin}@{versions}"),
+        None => plugin.to_owned(),
     }
+}
+
+/// The versions of a plugin that `asking` depends on; none where it is all the same.
+fn range_of<'a>(asking: &'a Manifest, plugin: &str) -> Option<&'a VersionReq> {
+    let dependency = asking.dependencies.iter().find(|it| it.id.as_str() == plugin)?;
+    Some(&dependency.version).filter(|versions| **versions != VersionReq::STAR)
 }
 
 impl Place {
     fn new(
         host: &Arc<Inner>,
         asking: &Arc<PluginId>,
-        id: &str,
-        wanted: Description,
+        named: &Named,
+        versions: Option<VersionReq>,
+        contract: Description,
         wish: Option<&Wish>,
     ) -> Result<Self, ServiceError> {
-        let found = Named::read(id).ok().and_then(|named| host.slot_of(&named));
-        let Some((id, slot)) = found else { return Err(host.why_not(id).into()) };
+        let (id, slot, range) = host.slot_within(named)?;
+        let versions = versions.or(range.map(|range| *range));
         let Some(lease) = slot.enter() else { return Err(host.why_not(id.as_str()).into()) };
         let active = lease.active();
         if let Some(wish) = wish {
@@ -151,7 +160,7 @@ impl Place {
                 return Err(ServiceError::Nobody { wanted: wish.to_string(), instead });
             }
         }
-        let (number, wanted) = active.want(slot.wants(), wanted)?;
+        let (number, wanted) = active.want(slot.wants(), Want { contract, versions })?;
         drop(lease);
         let asking = asking.clone();
         Ok(Self { id, asking, slot, number, wanted, host: Arc::downgrade(host) })
@@ -167,7 +176,7 @@ impl Place {
     fn table(&self, active: &Active) -> Option<Table> {
         match active.offers.get(self.number) {
             Some(table) => Some(table),
-            None => active.offers.find(self.number, &self.wanted).ok(),
+            None => active.provides(self.number, &self.wanted).ok(),
         }
     }
 }
@@ -230,7 +239,7 @@ fn reason(place: &Place) -> Box<Fault> {
     let Some(lease) = place.slot.enter() else {
         return fault_of(host.why_not(place.id.as_str()).into());
     };
-    match lease.active().offers.find(place.number, &place.wanted) {
+    match lease.active().provides(place.number, &place.wanted) {
         Err(unfit) => fault_of(ServiceError::unfit(lease.active(), &place.wanted, unfit)),
         // It has come back meanwhile.
         Ok(_) => fault("gone", format!("the plugin {} was not there for a moment", place.id)),

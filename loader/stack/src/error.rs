@@ -4,6 +4,9 @@ use std::path::PathBuf;
 use plugbay_config::document::{ReadError, Wrong};
 use plugbay_config::shown;
 
+/// What errors call these files.
+pub(crate) const CALLED: &str = "stack file";
+
 /// Why a file gives no stack.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -18,7 +21,7 @@ pub enum StackError {
     },
     /// It is no file that could be a stack: no regular file, too large, or its name does not
     /// tell its syntax.
-    #[error(transparent)]
+    #[error("{}", no_document(.0))]
     NoDocument(ReadError),
     /// Its content is wrong.
     #[error(transparent)]
@@ -62,11 +65,23 @@ impl StackError {
     }
 }
 
+fn no_document(error: &ReadError) -> String {
+    match error {
+        ReadError::UnknownSyntax { path } => {
+            format!("the name of the {CALLED} {} does not tell its syntax", shown::path(path))
+        }
+        ReadError::TooLarge { path, limit } => {
+            format!("the {CALLED} {} has more than {limit} bytes", shown::path(path))
+        }
+        other => other.to_string(),
+    }
+}
+
 impl From<ReadError> for StackError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Unreadable { path, source } => Self::Unreadable { path, source },
-            ReadError::Wrong(wrong) => Self::Wrong(wrong),
+            ReadError::Wrong(wrong) => Self::Wrong(wrong.called(CALLED)),
             other => Self::NoDocument(other),
         }
     }

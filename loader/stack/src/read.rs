@@ -2,13 +2,18 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use plugbay_config::document::{self, Document, Limits};
+use plugbay_config::document::{self, Document, Limits, Wrong};
 use plugbay_config::shown;
 
-use crate::error::StackError;
+use crate::error::{CALLED, StackError};
 use crate::layer::Layers;
 use crate::stack::Stack;
 use crate::written::{Component, File, Plugins};
+
+/// What to write where somebody wants several versions.
+const ONCE: &str = "take one of the two out, or write one range that has the versions of both, as \
+                    `sql@>=1, <3` or `version = \">=1, <3\"`: which of them run side by side is \
+                    the host's to say, in `versions_of`";
 
 /// How many files a stack is read from at most.
 const MOST: usize = 64;
@@ -27,7 +32,8 @@ impl Stack {
         let document = reading.over_its_bases(first, path)?;
         let stack = reading.layers.into_stack();
         if stack.members.is_empty() && stack.any_of.is_empty() {
-            let wrong = document.point_out(
+            let wrong = point_out(
+                &document,
                 "",
                 "this stack names nothing that shall run",
                 "name plugins in `plugins`, or a stack that does in `extends`",
@@ -81,10 +87,8 @@ impl Reading {
                 let message = format!("it extends {}, which cannot be read", shown::path(path));
                 let help =
                     "correct the path, which is relative to this file, or see who may read it";
-                return Err(StackError::Base(
-                    document.point_out(place, message, help),
-                    Some(source),
-                ));
+                let wrong = point_out(document, place, message, help);
+                return Err(StackError::Base(wrong, Some(source)));
             }
             Err(error) => return Err(error),
         };
@@ -93,7 +97,7 @@ impl Reading {
             let circle: Vec<_> = circle.chain([shown::path(path)]).collect();
             let message = format!("stacks extend each other in a circle: {}", circle.join(" → "));
             let help = "let one of them extend none of the others";
-            return Err(StackError::Circle(document.point_out(place, message, help)));
+            return Err(StackError::Circle(point_out(document, place, message, help)));
         }
         if self.done.contains(&real) {
             return Ok(());
@@ -101,10 +105,20 @@ impl Reading {
         if self.done.len() + self.chain.len() >= MOST {
             let message = format!("with this one it would be more than {MOST} files");
             let help = "put several of them into one";
-            return Err(StackError::TooMany(document.point_out(place, message, help)));
+            return Err(StackError::TooMany(point_out(document, place, message, help)));
         }
         self.over_its_bases((base, real), path).map(drop)
     }
+}
+
+/// A mistake at a value.
+fn point_out(
+    document: &Document<File>,
+    place: &str,
+    message: impl Into<String>,
+    help: impl Into<String>,
+) -> Wrong {
+    document.point_out(place, message, help).called(CALLED)
 }
 
 /// The document, and the path by which it is known whether it was read before.
@@ -123,7 +137,7 @@ fn check(document: &Document<File>) -> Result<(), StackError> {
         if is_there(key) && is_there(other) {
             let message = format!("`{key}` is another name of `{other}`, which is there, too");
             let help = "take one of the two out";
-            let wrong = document.point_out(&format!("/{key}"), message, help);
+            let wrong = point_out(document, &format!("/{key}"), message, help);
             return Err(StackError::Wrong(wrong));
         }
     }
@@ -140,7 +154,11 @@ fn check(document: &Document<File>) -> Result<(), StackError> {
                     (None, kind) => format!("any `{}`", kind.as_deref().unwrap_or_default()),
                 };
                 let message = format!("{what} is in this list twice");
-                let wrong = document.point_out(&place, message, "take one of the two out");
+                let help = match entry.name {
+                    Some(_) if entry.version.is_some() => ONCE,
+                    _ => "take one of the two out",
+                };
+                let wrong = point_out(document, &place, message, help);
                 return Err(StackError::Wrong(wrong));
             }
         }

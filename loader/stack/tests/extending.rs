@@ -94,7 +94,7 @@ fn a_circle_is_shown_where_it_is_closed() {
     ]);
     assert_eq!(
         files.told("a.toml"),
-        "PB1704: the config file c.json is wrong at line 1, column 14, `extends[0]`\n  |\n\
+        "PB1704: the stack file c.json is wrong at line 1, column 14, `extends[0]`\n  |\n\
          1 | {\"extends\": [\"./b.yaml\"]}\n  |              ^^^^^^^^^^\n\
          stacks extend each other in a circle: b.yaml → c.json → ./b.yaml\n\
          help: let one of them extend none of the others"
@@ -107,7 +107,7 @@ fn a_base_that_is_not_there_is_shown_where_it_is_named() {
     let files = Files::new(&[("a.yaml", "plugins: [x]\nextends: [gone.yaml]\n")]);
     let told = files.told("a.yaml");
     assert!(
-        told.starts_with("PB1703: the config file a.yaml is wrong at line 2, column 11"),
+        told.starts_with("PB1703: the stack file a.yaml is wrong at line 2, column 11"),
         "{told}"
     );
     assert!(told.contains("gone.yaml, which cannot be read"), "{told}");
@@ -117,7 +117,7 @@ fn a_base_that_is_not_there_is_shown_where_it_is_named() {
 #[test]
 fn a_mistake_in_a_base_names_the_base() {
     let files = Files::new(&[("a.yaml", "extends: b.yaml\n"), ("b.yaml", "plugin: [x]\n")]);
-    assert!(files.told("a.yaml").starts_with("PB1702: the config file b.yaml is wrong at line 1"));
+    assert!(files.told("a.yaml").starts_with("PB1702: the stack file b.yaml is wrong at line 1"));
 }
 
 #[test]
@@ -127,5 +127,5 @@ fn more_files_than_anybody_reads_are_refused() {
         .collect();
     let files: Vec<_> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     let told = Files::new(&files).told("0.yaml");
-    assert!(told.starts_with("PB1705: the config file 63.yaml"), "{told}");
+    assert!(told.starts_with("PB1705: the stack file 63.yaml"), "{told}");
 }

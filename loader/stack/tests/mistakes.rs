@@ -79,11 +79,16 @@ fn every_mistake_has_its_line_its_key_and_what_was_expected() {
         ),
         ("toml", "description = 'nothing'", &["names nothing that shall run"]),
         ("yaml", "plugins: [\n", &["line"]),
-        ("conf", "plugins: [a]\n", &["does not tell its syntax"]),
+        ("conf", "plugins: [a]\n", &["the name of the stack file s.conf does not tell its syntax"]),
+        (
+            "toml",
+            "plugins = [\n  'sql@^1',\n  'sql@^2',\n]",
+            &["line 3", "`sql` is in this list twice", "sql@>=1, <3"],
+        ),
     ] {
         let told = wrong(ending, text);
         assert!(told.starts_with("PB1702: "), "{text}\n{told}");
-        assert!(told.contains("\nhelp: "), "{told}");
+        assert!(told.contains("\nhelp: ") && !told.contains("config file"), "{told}");
         for word in words {
             assert!(told.contains(word), "{text}\n{word}\n{told}");
         }

@@ -72,7 +72,11 @@ impl ReadError {
 
 /// A mistake in a configuration file: where it is, and what. `Display` shows the
 /// line with marks under the place.
-pub struct Wrong(Box<Parts>);
+pub struct Wrong {
+    /// What kind of file it is, in words.
+    called: &'static str,
+    parts: Box<Parts>,
+}
 
 #[derive(Clone)]
 pub(super) struct Parts {
@@ -91,36 +95,42 @@ pub(super) struct Parts {
 impl Wrong {
     /// `secret` is whether the line may have something on it that nobody should see.
     pub(super) fn new(parts: Parts, secret: bool) -> Self {
-        let wrong = Self(Box::new(parts));
+        let wrong = Self { called: "config file", parts: Box::new(parts) };
         if secret { wrong.redacted() } else { wrong }
+    }
+
+    /// The same of another kind of file than a config file: a `stack file`.
+    #[must_use]
+    pub fn called(self, called: &'static str) -> Self {
+        Self { called, ..self }
     }
 
     /// The file.
     pub fn file(&self) -> &Path {
-        &self.0.file
+        &self.parts.file
     }
 
     /// Line and column.
     pub fn place(&self) -> Place {
-        self.0.place
+        self.parts.place
     }
 
     /// The key that it is about; the document itself where the syntax is wrong.
     pub fn path(&self) -> &KeyPath {
-        &self.0.path
+        &self.parts.path
     }
 
     /// What is wrong, without the place.
     pub fn message(&self) -> &str {
-        &self.0.message
+        &self.parts.message
     }
 
     /// The same without the content of the line, and without what the model says of
     /// the value: for a value that is a secret. The place and the key stay.
     #[must_use]
     pub fn redacted(mut self) -> Self {
-        self.0.excerpt.clone_from(&self.0.hidden);
-        self.0.message.clone_from(&self.0.plain_message);
+        self.parts.excerpt.clone_from(&self.parts.hidden);
+        self.parts.message.clone_from(&self.parts.plain_message);
         self
     }
 
@@ -131,14 +141,14 @@ impl Wrong {
 
     /// What to do about it, in a sentence.
     pub fn hint(&self) -> String {
-        self.0.hint.clone()
+        self.parts.hint.clone()
     }
 }
 
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Parts { file, place, path, excerpt, message, .. } = &*self.0;
-        write!(f, "the config file {} is wrong at {place}", shown::path(file))?;
+        let Parts { file, place, path, excerpt, message, .. } = &*self.parts;
+        write!(f, "the {} {} is wrong at {place}", self.called, shown::path(file))?;
         if !path.is_top() {
             write!(f, ", `{path}`")?;
         }
@@ -150,10 +160,10 @@ impl fmt::Display for Wrong {
 impl fmt::Debug for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wrong")
-            .field("file", &self.0.file)
-            .field("place", &self.0.place)
-            .field("path", &self.0.path)
-            .field("message", &self.0.message)
+            .field("file", &self.parts.file)
+            .field("place", &self.parts.place)
+            .field("path", &self.parts.path)
+            .field("message", &self.parts.message)
             .finish_non_exhaustive()
     }
 }
