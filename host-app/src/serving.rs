@@ -1,5 +1,6 @@
 //! A host that serves on a socket, and says what happens in it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -63,7 +64,7 @@ impl Serving {
         if settings.locked || !settings.tables().is_empty() {
             // Before any code of a plugin runs.
             let survey = Surveyor::new(&settings).folders(&settings.folders, |_, _| {})?;
-            survey.check_tables(&settings)?;
+            survey.check_tables(&settings, &BTreeSet::new())?;
             settings.check_lock(&survey.plan)?;
         }
         let host = watching.applied(builder).on_progress(bar.reporter()).build()?;

@@ -9,10 +9,11 @@ use plugbay_loader::config::schema::SecretSource;
 use plugbay_loader::manifest::{Embedded, Manifest};
 use plugbay_loader::registry::apply;
 use plugbay_loader::{
-    BesideError, BuildError, CallError, Candidate, ConfigError, DiscoverError, Explain, Extensions,
-    Plan, PluginId, Policy, ProbeError, Reason, Refusal, ResolveError, Verdict, Verdicts, Verified,
-    VerifyOptions, Workspace, check_config, config_for, default_cache_dir, discover, discover_file,
-    full_message, manifest_beside, manifest_in, printable, resolve, strays, verify,
+    BesideError, BuildError, CallError, Candidate, ConfigError, DiscoverError, Explain,
+    ExtensionError, Extensions, Plan, PluginId, Policy, ProbeError, Reason, Refusal, ResolveError,
+    Verdict, Verdicts, Verified, VerifyOptions, Workspace, check_config, config_for,
+    default_cache_dir, discover, discover_file, full_message, manifest_beside, manifest_in,
+    printable, resolve, strays, verify,
 };
 
 use serde_json::Value;
@@ -196,18 +197,20 @@ impl Surveyor {
 }
 
 impl Surveyor {
-    /// Decides, as a host does: what is wrongly configured takes those with it that need it.
+    /// Decides, as a host does: what is wrongly configured takes those with it that need it,
+    /// and leaves its tables of the host's configuration to others.
     fn plan(&self, verified: &[Verified], survey: &mut Survey) -> Plan {
         let mut policy = self.policy.clone();
         loop {
             let plan = resolve(verified, &survey.refused, &policy);
-            let mut all_is_well = true;
             survey.absent_secrets.clear();
+            let extensions = self.extensions.clone().as_decided(&plan);
+            let mut wrong = Vec::new();
             for offer in plan.run() {
                 let given = config_for(&self.configurations, &offer.manifest);
                 let others = verified.iter().map(Verified::manifest);
                 let checked =
-                    check_config(&offer.manifest, given, others, &self.extensions, &self.secrets);
+                    check_config(&offer.manifest, given, others, &extensions, &self.secrets);
                 // What is in the environment of this process need not be in the host's.
                 let Err(error) = checked else { continue };
                 let is_elsewhere = error.unsettled().is_some_and(|unsettled| {
@@ -217,7 +220,14 @@ impl Surveyor {
                     survey.absent_secrets.push(absent(&offer.name(), &error));
                     continue;
                 }
-                all_is_well = false;
+                wrong.push((offer, error));
+            }
+            // Those first that are wrong in themselves: who lacks a table may have it then.
+            if wrong.iter().any(|(_, error)| !lacks_a_table(error)) {
+                wrong.retain(|(_, error)| !lacks_a_table(error));
+            }
+            let all_is_well = wrong.is_empty();
+            for (offer, error) in wrong {
                 let why = format!("{}: {error}", error.code());
                 let why = why.lines().next().unwrap_or_default().to_owned();
                 let line = policy.line_of(&offer.manifest.id, &offer.manifest.version);
@@ -233,14 +243,32 @@ impl Surveyor {
 }
 
 impl Survey {
-    /// Whether what the config file has for plugins is what one of them takes. Those count
-    /// that are refused, too: their tables are known.
-    pub fn check_tables(&self, settings: &Settings) -> Result<(), Failure> {
+    /// Whether what the config file has for plugins is what those of them take that have the
+    /// tables: of `serving`, of those that would run, of those that are refused for their
+    /// configuration, and of the rest, whose tables are known, too, the first by id in its
+    /// newest version.
+    pub fn check_tables(
+        &self,
+        settings: &Settings,
+        serving: &BTreeSet<PluginId>,
+    ) -> Result<(), Failure> {
         if settings.tables().is_empty() {
             return Ok(());
         }
-        let good = self.inspections.iter().map(|seen| &seen.manifest);
-        settings.check_tables(&good.chain(&self.refused_manifests).collect::<Vec<_>>())
+        let runs: BTreeSet<String> = self.plan.run().map(|offer| printable(&offer.path)).collect();
+        let rank = |seen: &Inspection| match &seen.refused {
+            _ if serving.contains(&seen.manifest.id) => 0,
+            _ if runs.contains(&seen.path) => 1,
+            Some(refused) if refused.code.starts_with("PB15") => 2,
+            _ => 3,
+        };
+        let good = self.inspections.iter().map(|seen| (rank(seen), &seen.manifest));
+        let refused = self.refused_manifests.iter().map(|manifest| (3, manifest));
+        let mut all: Vec<_> = good.chain(refused).collect();
+        all.sort_by(|(one, a), (two, b)| {
+            one.cmp(two).then_with(|| a.id.cmp(&b.id)).then_with(|| b.version.cmp(&a.version))
+        });
+        settings.check_tables(&all.into_iter().map(|(_, manifest)| manifest).collect::<Vec<_>>())
     }
 
     fn refuse(&mut self, refusal: Refusal) {
@@ -288,6 +316,11 @@ impl Survey {
             notices: [&self.notices[..], &self.absent_secrets].concat(),
         }
     }
+}
+
+/// Whether a plugin is well, and another one has a table that it registers.
+fn lacks_a_table(error: &ConfigError) -> bool {
+    matches!(error.extension(), Some(ExtensionError::Taken { .. }))
 }
 
 /// That no file in the folders gives this id, and what there is instead; or that a stack

@@ -111,3 +111,42 @@ fn another_value_reaches_a_plugin_that_serves_on_sighup() {
     host.signal("-TERM");
     assert_eq!(host.wait().0.code(), Some(0));
 }
+
+#[test]
+fn the_table_is_checked_for_the_one_that_has_it() {
+    // The first by id does not run, and would take another one.
+    let home = home("disabled = ['a']\n[dspy]\nsize = 1\n");
+    let size = "[host_config.dspy.schema]\nadditionalProperties = false\n\
+                properties = { size = { type = \"integer\" } }\n";
+    home.folder.write("b.so", piece("b", "1.0.0", size));
+    home.say(&["plan"]).ok();
+    let said = home.say(&["check"]);
+    assert!(!said.stdout.contains("PB15"), "{}{}", said.stdout, said.stderr);
+    assert_eq!(home.say(&["call", "b:host_config", "\"dspy\""]).ok().stdout, "{\"size\":1}\n");
+    write(&home, "disabled = ['a']\n[dspy]\nsize = 'x'\n");
+    let said = home.say(&["plan"]).failed(1, "PB1501");
+    assert!(said.stderr.contains("plugin `b`"), "{}", said.stderr);
+    // It runs, and is refused for something else.
+    write(&home, "[config.a]\nx = 1\n[dspy]\nsize = 1\n");
+    home.folder.write("a.so", piece("a", "1.0.0", &format!("{DSPY}[config]\nschema = false\n")));
+    let said = home.say(&["check"]);
+    assert!(said.stdout.contains("1 ok, 1 refused"), "{}{}", said.stdout, said.stderr);
+    assert!(!said.stdout.contains("PB1531"), "{}", said.stdout);
+}
+
+#[test]
+fn a_new_version_and_its_new_table_are_taken_by_one_sighup_and_no_smaller_id_stands_in_the_way() {
+    let home = Home::empty();
+    home.folder.write("b.so", piece("b", "1.0.0", DSPY));
+    write(&home, "[dspy]\nmodel = 'one'\n");
+    let host = running(&home);
+    home.folder.put_whole("b.so", &piece("b", "2.0.0", &DSPY.replace("model", "path")));
+    home.folder.write("a.so", piece("a", "1.0.0", DSPY));
+    write(&home, "[dspy]\npath = 'two'\n");
+    host.signal("-HUP");
+    host.line_with("b reloaded");
+    let table = home.say(&["call", "b:host_config", "\"dspy\""]).ok().stdout;
+    assert_eq!(table, "{\"path\":\"two\",\"retries\":3}\n");
+    host.signal("-TERM");
+    assert_eq!(host.wait().0.code(), Some(0));
+}

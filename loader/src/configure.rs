@@ -30,11 +30,19 @@ enum Problem {
 /// A configuration that fits, with defaults and secrets in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Configured {
-    /// As it was written.
-    given: Value,
+    /// As it was written, if it was.
+    given: Option<Given>,
     fitting: Fitting,
     /// The tables of the host's configuration that the plugin registers, by name.
     extensions: BTreeMap<String, Extension>,
+}
+
+/// What stands there for a plugin.
+#[derive(Clone, Debug)]
+pub(crate) struct Given {
+    /// Under which key: its id, or its id with versions.
+    pub(crate) key: String,
+    pub(crate) value: Value,
 }
 
 #[derive(Clone, Debug)]
@@ -112,25 +120,36 @@ pub fn config_for<'a>(
     configs: &'a BTreeMap<String, Value>,
     manifest: &Manifest,
 ) -> Option<&'a Value> {
+    configs.get(keys_for(configs, manifest).into_iter().next()?)
+}
+
+/// The keys that say something of a plugin in this version, of which the first one counts.
+pub(crate) fn keys_for<'a>(
+    configs: &'a BTreeMap<String, Value>,
+    manifest: &Manifest,
+) -> Vec<&'a String> {
     let id = manifest.id.as_str();
-    let its = configs.range(format!("{id}@")..).take_while(|(key, _)| key.starts_with(id));
-    let is_meant = |key: &str| {
+    let its = configs.range(format!("{id}@")..).map(|(key, _)| key);
+    let its = its.take_while(|key| key.starts_with(id));
+    let is_meant = |key: &&String| {
         let selector = key.parse::<Selector>();
         selector.is_ok_and(|it| it.has(&manifest.id, &manifest.version))
     };
-    let rank = |key: &str| match key.as_bytes().get(id.len() + 1) {
+    let rank = |key: &&String| match key.as_bytes().get(id.len() + 1) {
         Some(b'=') => 0,
         Some(b'^') => 1,
         _ => 2,
     };
-    let of_versions = its.filter(|(key, _)| is_meant(key)).min_by_key(|(key, _)| rank(key));
-    of_versions.map(|(_, value)| value).or_else(|| configs.get(id))
+    let mut keys: Vec<_> = its.filter(is_meant).collect();
+    keys.sort_by_key(rank);
+    keys.extend(configs.get_key_value(id).map(|(key, _)| key));
+    keys
 }
 
 /// Whether a plugin could be configured with this, as a host does it, for programs that
-/// judge files themselves. `others` are the plugins whose base schemas it may build on, and
-/// that may register the same tables of the host's configuration. Reads secrets from the
-/// environment and from files.
+/// judge files themselves. `others` are the plugins whose base schemas it may build on; who
+/// has which table of the host's configuration is what the `extensions` were
+/// [decided](Extensions::as_decided) to be. Reads secrets from the environment and from files.
 ///
 /// # Errors
 ///
@@ -143,6 +162,8 @@ pub fn check_config<'a>(
     secrets: &SecretSource,
 ) -> Result<(), ConfigError> {
     let grounds = Grounds { components: BTreeMap::new(), secrets: secrets.clone() };
+    let key = manifest.id.to_string();
+    let given = given.map(|value| Given { key, value: value.clone() });
     settle(manifest, given, others, extensions, &grounds).map(drop)
 }
 
@@ -159,41 +180,40 @@ pub fn check_extension<'a>(
     others: impl Iterator<Item = &'a Manifest>,
     secrets: &SecretSource,
 ) -> Result<(), ConfigError> {
-    let Some(declared) = manifest.host_config.get(name) else { return Ok(()) };
     let grounds = Grounds { components: BTreeMap::new(), secrets: secrets.clone() };
-    let schemas = bases(manifest, others, &grounds).map_err(wrong_schema)?;
-    extension(manifest, name, declared, Some(given), &schemas, &grounds).map(drop)
+    settle_table(manifest, name, Some(given), others, &grounds)
+}
+
+/// The same of one table alone, whether it is there or not.
+pub(crate) fn settle_table<'a>(
+    manifest: &'a Manifest,
+    name: &str,
+    given: Option<&Value>,
+    others: impl Iterator<Item = &'a Manifest>,
+    grounds: &Grounds,
+) -> Result<(), ConfigError> {
+    let Some(declared) = manifest.host_config.get(name) else { return Ok(()) };
+    let schemas = bases(manifest, others, grounds).map_err(wrong_schema)?;
+    extension(manifest, name, declared, given, &schemas, grounds).map(drop)
 }
 
 /// Checks what a plugin is given by its schema, and fills in what is left out; and so the
-/// tables of the host's configuration that it registers. `others` are the plugins whose base
-/// schemas it may build on, and that may register the same tables. Reads secrets from the
-/// environment and from files.
+/// tables of the host's configuration that it registers and has. `others` are the plugins
+/// whose base schemas it may build on. Reads secrets from the environment and from files.
 pub(crate) fn settle<'a>(
     manifest: &'a Manifest,
-    given: Option<&Value>,
+    given: Option<Given>,
     others: impl Iterator<Item = &'a Manifest>,
     extensions: &Extensions,
     grounds: &Grounds,
 ) -> Result<Configured, ConfigError> {
-    let others: Vec<_> = others.collect();
     let by_rule = |error| ConfigError(Problem::Extension(error));
-    extensions.may_register(manifest, &others).map_err(by_rule)?;
-    let given = given.cloned().unwrap_or_else(nothing);
+    extensions.may_register(manifest).map_err(by_rule)?;
     if manifest.config_schema.is_none() && manifest.host_config.is_empty() {
         return Ok(Configured { given, fitting: Fitting::Plain, extensions: BTreeMap::new() });
     }
-    let schemas = bases(manifest, others.into_iter(), grounds).map_err(wrong_schema)?;
-    let fitting = match &manifest.config_schema {
-        None => Fitting::Plain,
-        Some(schema) => {
-            let declared =
-                Declared::new(schema.clone()).extending(manifest.config_extends.iter().cloned());
-            let settled = settled(manifest, &declared, &given, &schemas, grounds)?;
-            let unsettled = |problems| ConfigError(Problem::Unsettled(problems));
-            Fitting::Settled(Box::new(settled.map_err(unsettled)?))
-        }
-    };
+    let schemas = bases(manifest, others, grounds).map_err(wrong_schema)?;
+    let fitting = own(manifest, given.as_ref(), &schemas, grounds)?;
     let mut tables = BTreeMap::new();
     for (name, declared) in &manifest.host_config {
         let given = extensions.value(name);
@@ -201,6 +221,34 @@ pub(crate) fn settle<'a>(
         tables.insert(name.clone(), Extension { given: given.cloned(), settled });
     }
     Ok(Configured { given, fitting, extensions: tables })
+}
+
+/// Checks the same without the tables.
+pub(crate) fn settle_own<'a>(
+    manifest: &'a Manifest,
+    given: Option<Given>,
+    others: impl Iterator<Item = &'a Manifest>,
+    grounds: &Grounds,
+) -> Result<(), ConfigError> {
+    if manifest.config_schema.is_none() {
+        return Ok(());
+    }
+    let schemas = bases(manifest, others, grounds).map_err(wrong_schema)?;
+    own(manifest, given.as_ref(), &schemas, grounds).map(drop)
+}
+
+fn own(
+    manifest: &Manifest,
+    given: Option<&Given>,
+    schemas: &Schemas,
+    grounds: &Grounds,
+) -> Result<Fitting, ConfigError> {
+    let Some(schema) = &manifest.config_schema else { return Ok(Fitting::Plain) };
+    let declared = Declared::new(schema.clone()).extending(manifest.config_extends.iter().cloned());
+    let value = given.map_or_else(nothing, |given| given.value.clone());
+    let settled = settled(manifest, &declared, &value, schemas, grounds)?;
+    let unsettled = |problems| ConfigError(Problem::Unsettled(problems));
+    Ok(Fitting::Settled(Box::new(settled.map_err(unsettled)?)))
 }
 
 /// What is given where nothing is.
@@ -284,7 +332,7 @@ impl Configured {
     /// As the plugin gets it, secrets in it.
     pub(crate) fn text(&self) -> String {
         let own = match &self.fitting {
-            Fitting::Plain => self.given.to_string(),
+            Fitting::Plain => self.value().to_string(),
             Fitting::Settled(settled) => settled.expose().as_str().to_owned(),
         };
         if self.extensions.is_empty() {
@@ -295,9 +343,23 @@ impl Configured {
         give(&own, tables.iter().map(|(name, table)| (name.as_str(), table.as_str())))
     }
 
+    /// What stood there for the plugin, and under which key.
+    pub(crate) fn given(&self) -> Option<&Given> {
+        self.given.as_ref()
+    }
+
+    /// What stood in the tables that the plugin registers.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (&String, Option<&Value>)> {
+        self.extensions.iter().map(|(name, table)| (name, table.given.as_ref()))
+    }
+
+    fn value(&self) -> Value {
+        self.given.as_ref().map_or_else(nothing, |given| given.value.clone())
+    }
+
     /// Whether it was made of what a plugin is given now.
     pub(crate) fn is_of(&self, given: Option<&Value>, extensions: &Extensions) -> bool {
-        let own = given.map_or_else(|| self.given == nothing(), |given| self.given == *given);
+        let own = self.value() == given.cloned().unwrap_or_else(nothing);
         let mut tables = self.extensions.iter();
         own && tables.all(|(name, table)| table.given.as_ref() == extensions.value(name))
     }
@@ -306,7 +368,7 @@ impl Configured {
     pub(crate) fn is_other_than(&self, earlier: &Self) -> bool {
         let own = match (&self.fitting, &earlier.fitting) {
             (Fitting::Settled(new), Fitting::Settled(old)) => !new.changes_since(old).is_empty(),
-            (Fitting::Plain, Fitting::Plain) => self.given != earlier.given,
+            (Fitting::Plain, Fitting::Plain) => self.value() != earlier.value(),
             _ => true,
         };
         own || self.has_other_tables_than(earlier)

@@ -9,12 +9,22 @@ use plugbay_interface::manifest::{Manifest, PluginId};
 use serde_json::Value;
 
 use crate::error::{Explain, shown_word};
+use crate::resolve::Plan;
 
 /// What a host's configuration has beyond the host's own keys, and what those are.
 #[derive(Clone, Debug, Default)]
 pub struct Extensions {
     values: BTreeMap<String, Value>,
     reserved: BTreeSet<String>,
+    owners: BTreeMap<String, Owner>,
+}
+
+/// Who has a table: of several plugins that register it, one.
+#[derive(Clone, Debug)]
+pub(crate) struct Owner {
+    pub(crate) plugin: PluginId,
+    /// Whether it serves with it. Else it is the first of those that would like to.
+    pub(crate) serves: bool,
 }
 
 /// Why a plugin does not get a table of the host's configuration that it registers.
@@ -29,7 +39,8 @@ pub enum ExtensionError {
         /// What is wrong with it.
         problems: Box<Unsettled>,
     },
-    /// Another plugin registers a table of this name, and goes before it by its id.
+    /// Another plugin has registered a table of this name: it serves with it, or goes first by
+    /// its id.
     #[error(
         "the table `{name}` of the host's configuration is registered by two plugins: `{first}` \
          has it, and `{plugin}` wants it"
@@ -84,8 +95,9 @@ impl Explain for ExtensionError {
         match self {
             Self::Unsettled { problems, .. } => problems.hint(),
             Self::Taken { first, plugin, .. } => format!(
-                "take the library of one of the two out of the folders; or its author calls the \
-                 table otherwise: by its id, `{plugin}`, `{first}` would not be in the way"
+                "take the library of one of the two out of the folders (when `{first}` ends, \
+                 `{plugin}` gets it); or its author calls the table otherwise: by its id, \
+                 `{plugin}`, `{first}` would not be in the way"
             ),
             Self::Reserved { plugin, .. } => {
                 format!("its author calls the table otherwise, for example `{plugin}`")
@@ -97,13 +109,29 @@ impl Explain for ExtensionError {
 impl Extensions {
     /// These tables, by name.
     pub fn new(values: BTreeMap<String, Value>) -> Self {
-        Self { values, reserved: BTreeSet::new() }
+        Self { values, reserved: BTreeSet::new(), owners: BTreeMap::new() }
     }
 
     /// The same, where no plugin may register these names.
     #[must_use]
     pub fn reserving<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.reserved.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// The same, where this is what would run, and nobody serves yet: of several plugins that
+    /// register one table, the smallest id has it, and one that another one of them needs
+    /// goes before that.
+    #[must_use]
+    pub fn as_decided(self, plan: &Plan) -> Self {
+        let first = plan.first_of_tables().into_iter();
+        let owners = first.map(|(name, plugin)| (name, Owner { plugin, serves: false }));
+        self.owned(owners.collect())
+    }
+
+    /// The same, with these owners.
+    pub(crate) fn owned(mut self, owners: BTreeMap<String, Owner>) -> Self {
+        self.owners = owners;
         self
     }
 
@@ -128,24 +156,25 @@ impl Extensions {
         }
     }
 
-    /// Whether all that a plugin registers is its own: no key of the host's, and of no
-    /// plugin with a smaller id.
-    pub(crate) fn may_register(
-        &self,
-        manifest: &Manifest,
-        others: &[&Manifest],
-    ) -> Result<(), ExtensionError> {
+    /// Whether all that a plugin registers is its own: no key of the host's, and no table of
+    /// another plugin's.
+    pub(crate) fn may_register(&self, manifest: &Manifest) -> Result<(), ExtensionError> {
         for name in manifest.host_config.keys() {
             let (name, plugin) = (name.clone(), manifest.id.clone());
             if self.reserved.contains(&name) {
                 return Err(ExtensionError::Reserved { name, plugin });
             }
-            let same = others.iter().filter(|other| other.host_config.contains_key(&name));
-            if let Some(first) = same.map(|other| &other.id).min().filter(|id| **id < plugin) {
+            if let Some(first) = self.owner_before(&name, &plugin) {
                 return Err(ExtensionError::Taken { name, first: first.clone(), plugin });
             }
         }
         Ok(())
+    }
+
+    /// The plugin that has a table which another one would like to have.
+    pub(crate) fn owner_before(&self, name: &str, plugin: &PluginId) -> Option<&PluginId> {
+        let owner = self.owners.get(name).filter(|owner| owner.plugin != *plugin)?;
+        (owner.serves || owner.plugin < *plugin).then_some(&owner.plugin)
     }
 
     /// The tables that nobody registers, each with the name that may have been meant.

@@ -4,6 +4,7 @@ mod attempts;
 mod bring_up;
 mod by_hand;
 mod calling;
+mod configurations;
 mod configuring;
 mod deciding;
 mod demand;
@@ -37,6 +38,7 @@ use parking_lot::Mutex;
 use plugbay_interface::manifest::Manifest;
 use serde_json::Value;
 
+use configurations::Configurations;
 pub use errors::{LoadPluginError, StartError};
 use known::{Known, Leaving, Previous, Record};
 use settling::Change;
@@ -54,7 +56,6 @@ use crate::registry::{HeldBack, RegistryError, Selector as Released};
 use crate::reload::{LookedAt, Outcome, RollbackError};
 use crate::report::{PluginState, PluginStatus, StartReport};
 use crate::seat::{Named, Table};
-use crate::slot::Slot;
 use crate::tell::Tell;
 use crate::unload::{UnloadError, Unloaded};
 use crate::verdicts::Verdicts;
@@ -124,8 +125,8 @@ impl Host {
             verdicts.clone(),
         );
         let disabled = options.policy.disabled.clone();
-        let config = options.config.clone();
-        let extensions = options.extensions.clone();
+        let configurations =
+            Configurations::new(options.config.clone(), options.extensions.clone());
         let (wishes, waiting) = unbounded();
         let persisted = Persisted::below(&options.data_dir, options.earlier_data.as_deref());
         let chronicle = Arc::new(Chronicle::new(&options.policy));
@@ -139,7 +140,7 @@ impl Host {
             prober,
             verdicts,
             table: ArcSwap::default(),
-            known: Mutex::new(Known { disabled, config, extensions, ..Known::default() }),
+            known: Mutex::new(Known { disabled, configurations, ..Known::default() }),
             pinned: PinnedLibraries::default(),
             changing: Mutex::new(()),
             next_generation: AtomicU64::new(1),
@@ -204,7 +205,8 @@ impl Host {
     /// given to the plugin, which takes it while it serves ([`Outcome::Configured`]), or wants
     /// a reload: a new generation of the same file takes over with it, and with the state.
     /// What makes no difference changes nothing. A plugin that does not serve gets it when
-    /// it does. Of `sql@^1`, only versions in that range.
+    /// it does. Of `sql@^1`, only versions in that range. Where what serves cannot have it,
+    /// and what lies in the folders by now can, both are taken in one go.
     ///
     /// Blocks until the plugin has taken it, up to the
     /// [`activation_deadline`](HostBuilder::activation_deadline), and as a
@@ -213,7 +215,9 @@ impl Host {
     ///
     /// A [`rollback`](Host::rollback) afterwards is about generations. The one before gets the
     /// configuration that holds, unless it is the same file, which was replaced for its
-    /// configuration: then it comes back with the one that it had.
+    /// configuration: then it comes back with the one that it had. That undoes what was said
+    /// since, by whatever name, for what goes back and for nothing else, until it is said
+    /// again.
     ///
     /// # Errors
     ///
@@ -244,8 +248,16 @@ impl Host {
     }
 
     /// Gives a table of the host's own configuration another value, or takes it out: the
-    /// plugin that registers it goes on with it as with another
-    /// [configuration](Self::configure). One that nobody registers waits for who does.
+    /// plugin that has it goes on with it as with another [configuration](Self::configure),
+    /// but never as it serves: in a new generation. One that nobody registers, or nobody who
+    /// serves or is loaded on demand, waits for who does.
+    ///
+    /// Of several plugins that register one table, who serves with it has it. Where nobody
+    /// does, it is the smallest id of those that would run, and one that another one of them
+    /// needs goes before that. The others are refused ([`ExtensionError::Taken`]), and tried
+    /// again when it is nobody's any more.
+    ///
+    /// [`ExtensionError::Taken`]: crate::ExtensionError::Taken
     ///
     /// # Errors
     ///
@@ -264,7 +276,7 @@ impl Host {
     /// The tables of the host's own configuration that there are for plugins, as they were
     /// given, by name.
     pub fn extensions(&self) -> BTreeMap<String, Value> {
-        self.inner().known.lock().extensions.values().clone()
+        self.inner().known.lock().configurations.tables().values().clone()
     }
 
     /// [`reload`](Self::reload)s every plugin that serves, one after the other,

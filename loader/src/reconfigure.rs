@@ -132,6 +132,14 @@ impl Held {
         self.now.lock().clone()
     }
 
+    /// What it has is written like this now; not where it has another one since `seen`.
+    pub(crate) fn is_written_as(&self, configured: Configured, seen: &Arc<Configured>) {
+        let mut now = self.now.lock();
+        if Arc::ptr_eq(&now, seen) {
+            *now = Arc::new(configured);
+        }
+    }
+
     fn begin(&self) -> Result<Busy, ConfigureError> {
         match self.busy.swap(true, Ordering::AcqRel) {
             true => Err(ConfigureError::Busy),

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -214,6 +214,41 @@ impl Plan {
     /// What one should know besides.
     pub fn advice(&self) -> &[Advice] {
         &self.decision.advice
+    }
+
+    /// Of those that run, who is the first to have which table of the host's configuration:
+    /// the smallest id of those that need none of the others that register it.
+    pub(crate) fn first_of_tables(&self) -> BTreeMap<String, PluginId> {
+        let mut wanted: BTreeMap<&String, Vec<usize>> = BTreeMap::new();
+        for chosen in &self.decision.run {
+            for name in self.offers[chosen.offer].manifest.host_config.keys() {
+                wanted.entry(name).or_default().push(chosen.offer);
+            }
+        }
+        let first = wanted.into_iter().filter_map(|(name, files)| {
+            let id = |file: &usize| &self.offers[*file].manifest.id;
+            let needs_another = |file: &usize| {
+                let needed = self.needed_by(*file);
+                files.iter().any(|other| id(other) != id(file) && needed.contains(other))
+            };
+            let first = match files.iter().all(|file| id(file) == id(&files[0])) {
+                true => files.first(),
+                false => files.iter().filter(|file| !needs_another(file)).min_by_key(|it| id(it)),
+            };
+            Some((name.clone(), id(first?).clone()))
+        });
+        first.collect()
+    }
+
+    /// What a file that runs needs, and what that needs.
+    fn needed_by(&self, file: usize) -> BTreeSet<usize> {
+        let (mut open, mut needed) = (vec![file], BTreeSet::new());
+        while let Some(file) = open.pop() {
+            let chosen = self.decision.run.iter().find(|chosen| chosen.offer == file);
+            let needs = chosen.into_iter().flat_map(|chosen| &chosen.needs);
+            open.extend(needs.copied().filter(|need| needed.insert(*need)));
+        }
+        needed
     }
 
     /// A lock of what runs.

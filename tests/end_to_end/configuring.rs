@@ -2,12 +2,11 @@
 //! serve.
 
 use std::fs;
-use std::sync::Mutex;
 
 use plugbay_loader::config::schema::Declared;
 use plugbay_loader::interface::serde_json::{Value, json};
-use plugbay_loader::{Error, Explain, Host, LoadPluginError, Outcome, StartReport};
-use plugbay_tests::{Folder, broken_piece, piece};
+use plugbay_loader::{Error, Explain, Host, LoadPluginError, Outcome, StartReport, Versions};
+use plugbay_tests::{Folder, broken_piece, build, keep_what_is_logged, logged, piece, piece_of};
 
 const SCHEMA: &str = "[config.schema]
 type = \"object\"
@@ -64,20 +63,7 @@ fn verdicts(folder: &Folder) -> usize {
 
 #[test]
 fn defaults_are_filled_in_and_secrets_are_found_and_never_shown() {
-    static LOGGED: Mutex<Vec<String>> = Mutex::new(Vec::new());
-    struct Logger;
-    impl log::Log for Logger {
-        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-            true
-        }
-        fn log(&self, record: &log::Record<'_>) {
-            LOGGED.lock().unwrap().push(record.args().to_string());
-        }
-        fn flush(&self) {}
-    }
-    log::set_logger(&Logger).unwrap();
-    log::set_max_level(log::LevelFilter::Info);
-
+    keep_what_is_logged();
     let folder = Folder::new();
     fs::write(folder.beside("password"), "correct horse\n").unwrap();
     folder.write("a.so", piece("a", "1.0.0", SCHEMA));
@@ -89,7 +75,7 @@ fn defaults_are_filled_in_and_secrets_are_found_and_never_shown() {
     let error = host.call("a", "blab", json!(null)).unwrap_err();
     assert!(error.to_string().contains("logged in with \"***\""), "{error}");
     drop(host);
-    let logged = LOGGED.lock().unwrap().join("\n");
+    let logged = logged();
     assert!(logged.contains("logs in with ***"), "{logged}");
     assert!(!logged.contains("correct horse"), "{logged}");
 
@@ -173,4 +159,163 @@ fn a_changed_configuration_takes_over_with_the_state_and_a_wrong_one_changes_not
     host.rollback("a").unwrap();
     assert_eq!(config(&host), json!({ "size": 2, "mode": "safe" }));
     assert!(host.verdicts().quarantined().unwrap().is_empty());
+}
+
+fn of(host: &Host, plugin: &str) -> Value {
+    host.call(plugin, "config", json!(null)).unwrap()["of"].clone()
+}
+
+#[test]
+fn going_back_from_a_range_is_back_to_what_was_said_of_the_plugin() {
+    let folder = Folder::new();
+    folder.write("a.so", piece("a", "1.0.0", ""));
+    let (host, _) = with(&folder, json!({ "of": "all" }));
+    host.configure("a@^1", json!({ "of": "range" })).unwrap();
+    assert_eq!(of(&host, "a"), "range");
+    host.rollback("a").unwrap();
+    assert_eq!(of(&host, "a"), "all");
+    // The range is as it was: nothing stands there.
+    assert!(matches!(host.unconfigure("a@^1").unwrap(), Outcome::Unchanged));
+    host.configure("a", json!({ "of": "new" })).unwrap();
+    assert_eq!(of(&host, "a"), "new");
+    host.configure("a@^1", json!({ "of": "range" })).unwrap();
+    assert_eq!(of(&host, "a"), "range");
+    // And back from one that was taken back.
+    host.unconfigure("a@^1").unwrap();
+    assert_eq!(of(&host, "a"), "new");
+    host.rollback("a").unwrap();
+    assert_eq!(of(&host, "a"), "range");
+    host.unconfigure("a@^1").unwrap();
+    assert_eq!(of(&host, "a"), "new");
+}
+
+#[test]
+fn going_back_undoes_what_was_said_by_other_names_since() {
+    let folder = Folder::new();
+    folder.write("a.so", piece("a", "1.0.0", ""));
+    let (host, _) = with(&folder, json!({ "of": "all" }));
+    host.configure("a@^1", json!({ "of": "line" })).unwrap();
+    // Makes no difference yet.
+    host.configure("a@=1.0.0", json!({ "of": "line" })).unwrap();
+    host.unconfigure("a@^1").unwrap();
+    host.configure("a@=1.0.0", json!({ "of": "version" })).unwrap();
+    host.rollback("a").unwrap();
+    assert_eq!(of(&host, "a"), "line");
+    // It has that by the name that it was said by last.
+    assert!(matches!(host.configure("a", json!({ "of": "new" })).unwrap(), Outcome::Unchanged));
+    host.unconfigure("a@=1.0.0").unwrap();
+    assert_eq!(of(&host, "a"), "new");
+}
+
+fn lines(folder: &Folder, config: Option<Value>) -> Host {
+    folder.write("one.so", piece("sql", "1.4.0", ""));
+    folder.write("two.so", piece("sql", "2.0.0", ""));
+    let host = folder.host().policy(|policy| {
+        policy.versions_of.insert("sql".parse().unwrap(), Versions::Compatible);
+    });
+    let host = config.into_iter().fold(host, |host, config| host.config("sql", config));
+    let host = host.build().unwrap();
+    host.start().unwrap();
+    host
+}
+
+#[test]
+fn one_line_goes_back_from_what_was_said_of_several_until_that_is_said_anew() {
+    let folder = Folder::new();
+    let host = lines(&folder, Some(json!({ "of": "all" })));
+    let both = || (of(&host, "sql@1"), of(&host, "sql@2"));
+    host.configure("sql@>=1", json!({ "of": "range" })).unwrap();
+    assert_eq!(both(), (json!("range"), json!("range")));
+    host.rollback("sql@1").unwrap();
+    assert_eq!(both(), (json!("all"), json!("range")));
+    // The next version of that line goes on with it, and it hears what is said of it.
+    folder.write("one.so", piece("sql", "1.5.0", ""));
+    host.reload("sql@1").unwrap();
+    assert_eq!(both(), (json!("all"), json!("range")));
+    host.configure("sql", json!({ "of": "new" })).unwrap();
+    assert_eq!(both(), (json!("new"), json!("range")));
+    // Also where it is the same.
+    host.configure("sql@>=1", json!({ "of": "range" })).unwrap();
+    assert_eq!(both(), (json!("range"), json!("range")));
+    host.rollback("sql@1").unwrap();
+    assert_eq!(both(), (json!("new"), json!("range")));
+    host.unconfigure("sql@>=1").unwrap();
+    assert_eq!(both(), (json!("new"), json!("new")));
+    host.configure("sql@1", json!({ "of": "line" })).unwrap();
+    assert_eq!(both(), (json!("line"), json!("new")));
+}
+
+#[test]
+fn a_name_that_is_refused_anew_leaves_what_was_gone_back_from() {
+    let folder = Folder::new();
+    let host = lines(&folder, None);
+    let both = || (of(&host, "sql@1"), of(&host, "sql@2"));
+    host.configure("sql", json!({ "of": "one" })).unwrap();
+    host.rollback("sql@1").unwrap();
+    assert_eq!(both(), (Value::Null, json!("one")));
+    let schema = "[config.schema]\nproperties.of = { enum = [\"one\", \"two\"] }\n";
+    folder.write("two.so", piece("sql", "2.1.0", schema));
+    host.reload("sql@2").unwrap();
+    assert_eq!(host.configure("sql", json!({ "of": "three" })).unwrap_err().code(), "PB1501");
+    assert_eq!(both(), (Value::Null, json!("one")));
+    folder.write("one.so", piece("sql", "1.5.0", ""));
+    host.reload("sql@1").unwrap();
+    assert_eq!(both(), (Value::Null, json!("one")));
+    host.configure("sql", json!({ "of": "two" })).unwrap();
+    assert_eq!(both(), (json!("two"), json!("two")));
+}
+
+#[test]
+fn one_that_does_not_serve_waits_for_each_of_its_configurations_in_any_order() {
+    let folder = Folder::new();
+    let table = "[host_config.t.schema]\nrequired = [\"n\"]\n";
+    folder.write("a.so", piece("a", "1.0.0", &format!("{SCHEMA}{table}")));
+    for own_first in [true, false] {
+        let (host, report) = with(&folder, json!({}));
+        assert_eq!(report.refused.len(), 1);
+        let own = || host.configure("a", json!({ "size": 1 })).map(drop).unwrap();
+        let table = || host.configure_extension("t", Some(json!({ "n": 1 }))).map(drop).unwrap();
+        if own_first {
+            (own(), table())
+        } else {
+            (table(), own())
+        };
+        assert_eq!(config(&host)["size"], 1, "own first: {own_first}");
+    }
+}
+
+#[test]
+fn a_file_that_waits_for_its_configuration_takes_over_when_that_is_there() {
+    let folder = Folder::new();
+    let schema = |key: &str| {
+        format!("[config.schema]\nadditionalProperties = false\nrequired = [\"{key}\"]\n")
+            + &format!("properties.{key} = {{ type = \"integer\" }}\n")
+    };
+    folder.write("a.so", piece("a", "1.0.0", &schema("old")));
+    let (host, _) = with(&folder, json!({ "old": 1 }));
+    folder.write("a.so", piece("a", "2.0.0", &schema("new")));
+    assert_eq!(host.reload("a").unwrap_err().code(), "PB1501");
+    assert_eq!(config(&host), json!({ "old": 1 }));
+    host.configure("a", json!({ "new": 2 })).unwrap();
+    assert_eq!(config(&host), json!({ "new": 2 }));
+}
+
+#[test]
+fn a_line_that_went_on_with_what_another_one_refused_goes_on_as_before_and_not_back_to_that() {
+    let folder = Folder::new();
+    let dial = fs::read(build("plugbay-fixture-dial")).unwrap();
+    let config =
+        |of: &str, answer: &str| json!({ "of": of, "size": 1, "url": "a", "answer": answer });
+    let host = lines(&folder, Some(config("all", "live")));
+    folder.write("two.so", piece_of(&dial, "sql", "2.1.0", "[state]\nversion = 1\n"));
+    host.reload("sql@2").unwrap();
+    let error = host.configure("sql", config("new", "no")).unwrap_err();
+    assert_eq!(error.code(), "PB1521");
+    assert_eq!((of(&host, "sql@1"), generation(&host)), (json!("all"), 5));
+    assert_eq!(host.rollback("sql@1").unwrap_err().code(), "PB1107");
+    assert_eq!(of(&host, "sql@1"), "all");
+}
+
+fn generation(host: &Host) -> u64 {
+    host.plugins()[0].generation
 }

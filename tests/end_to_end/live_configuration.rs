@@ -1,7 +1,6 @@
 //! Configurations that a plugin takes while it serves.
 
 use std::fs;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -11,7 +10,9 @@ use plugbay_loader::interface::serde_json::{Value, json};
 use plugbay_loader::{
     ConfigureError, Error, Explain, Happening, Host, HostBuilder, LoadPluginError, Outcome, Refusal,
 };
-use plugbay_tests::{Folder, build, next, reloaded, until, while_calling, with_embedded};
+use plugbay_tests::{
+    Folder, build, keep_what_is_logged, logged, next, reloaded, until, while_calling, with_embedded,
+};
 
 const ID: &str = "dial";
 
@@ -146,20 +147,7 @@ fn a_configuration_that_does_not_fit_the_schema_is_not_shown_to_it() {
 
 #[test]
 fn whatever_it_says_no_with_the_old_one_holds_and_no_secret_is_told() {
-    static LOGGED: Mutex<Vec<String>> = Mutex::new(Vec::new());
-    struct Logger;
-    impl log::Log for Logger {
-        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-            true
-        }
-        fn log(&self, record: &log::Record<'_>) {
-            LOGGED.lock().unwrap().push(record.args().to_string());
-        }
-        fn flush(&self) {}
-    }
-    log::set_logger(&Logger).unwrap();
-    log::set_max_level(log::LevelFilter::Info);
-
+    keep_what_is_logged();
     let (host, folder) = serving(true);
     fs::write(folder.beside("password"), "correct horse\n").unwrap();
     let asked = |answer: &str| {
@@ -213,7 +201,7 @@ fn whatever_it_says_no_with_the_old_one_holds_and_no_secret_is_told() {
         })
         .collect();
     assert_eq!(codes, ["PB1521", "PB1521", "PB1522"]);
-    let logged = LOGGED.lock().unwrap().join("\n");
+    let logged = logged();
     assert!(logged.contains("asked to take ***"), "{logged}");
     let all = format!("{logged}\n{told:?}");
     assert!(!all.contains("horse") && !all.contains("staple"), "{all}");

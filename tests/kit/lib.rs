@@ -6,6 +6,7 @@
 mod author;
 mod block_on;
 mod build;
+mod logged;
 pub mod measure;
 pub mod mine;
 mod piece;
@@ -21,6 +22,7 @@ pub use build::{
     Variant, build, build_with_nightly, built, compare, compare_sandboxes, host_app, released,
     root, shipped, worker,
 };
+pub use logged::{keep_what_is_logged, logged};
 pub use piece::{broken_piece, piece, piece_of};
 use plugbay_loader::interface::serde_json::Value;
 use plugbay_loader::{Host, HostBuilder, Probe, StartReport};

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -33,7 +33,7 @@ pub fn run(common: &Common, paths: &[PathBuf], output: &Output) -> Result<Exit, 
     }
     drop(bar);
     if paths.is_empty() {
-        survey.check_tables(&settings)?;
+        survey.check_tables(&settings, &BTreeSet::new())?;
     }
 
     let exits: Vec<_> = survey.refused.iter().map(|refusal| Exit::of(&refusal.error)).collect();

@@ -63,7 +63,7 @@ pub fn view(
     let bar = Bar::new();
     let surveyor = Surveyor::new(settings);
     let survey = surveyor.folders(&settings.folders, |done, total| bar.checked(done, total))?;
-    survey.check_tables(settings)?;
+    survey.check_tables(settings, &BTreeSet::new())?;
     let not_run = survey.refused.iter().map(RefusedLine::from).collect();
     let mut plan = PlanView::new(&survey.plan, not_run, None);
     plan.advice.extend(survey.absent_secrets);

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use plugbay_loader::{Explain, Host, LoadPluginError, full_message};
+use plugbay_loader::{Explain, Host, LoadPluginError, PluginState, full_message};
 
 use crate::args::{Common, WatchFlags};
 use crate::exit::{Exit, Failure};
@@ -41,7 +41,7 @@ pub fn run(common: &Common, flags: &WatchFlags, output: &Output) -> Result<Exit,
 
 /// Gives plugins what the config file has for them now. What is wrong changes nothing.
 fn configure(host: &Host, common: &Common, given: &mut BTreeSet<String>) {
-    let settings = match read(common) {
+    let settings = match read(host, common) {
         Ok(settings) => settings,
         Err(failure) => {
             log::error!("the configuration stays as it is: {}: {}", failure.code, failure.message);
@@ -68,20 +68,25 @@ fn configure(host: &Host, common: &Common, given: &mut BTreeSet<String>) {
     given.extend(now.keys().cloned());
     let tables = settings.tables();
     let gone = host.extensions().into_keys().filter(|name| !tables.contains_key(name));
-    for name in gone.collect::<Vec<_>>() {
-        told(&name, host.configure_extension(&name, None));
-    }
+    let gone: Vec<_> = gone.collect();
+    // The new ones first: another version may register one in the place of one that is gone.
     for (name, table) in tables {
         told(name, host.configure_extension(name, Some(table.clone())));
+    }
+    for name in gone {
+        told(&name, host.configure_extension(&name, None));
     }
 }
 
 /// The config file, with tables for plugins that fit what is in the folders now.
-fn read(common: &Common) -> Result<Settings, Failure> {
+fn read(host: &Host, common: &Common) -> Result<Settings, Failure> {
     let settings = Settings::read(common)?;
     if !settings.tables().is_empty() {
         let survey = Surveyor::new(&settings).folders(&settings.folders, |_, _| {})?;
-        survey.check_tables(&settings)?;
+        let serving = host.plugins().into_iter().filter(|it| it.state == PluginState::Active);
+        let with_tables = serving.filter(|it| !it.manifest.host_config.is_empty());
+        let owners = with_tables.map(|it| it.manifest.id).collect();
+        survey.check_tables(&settings, &owners)?;
     }
     Ok(settings)
 }

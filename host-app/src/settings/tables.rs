@@ -175,7 +175,8 @@ impl Settings {
         &self.tables.values
     }
 
-    /// Whether each of them is registered by one of these plugins, and is what it takes.
+    /// Whether each of them is registered by one of these plugins, and is what the first of
+    /// those takes.
     ///
     /// What is wrong with a plugin's schema is no mistake in this file, and neither is a
     /// secret that another process has.
@@ -183,9 +184,7 @@ impl Settings {
         let registered: BTreeSet<&str> =
             manifests.iter().flat_map(|it| it.host_config.keys()).map(String::as_str).collect();
         for (name, value) in self.tables() {
-            let its = manifests.iter().filter(|it| it.host_config.contains_key(name));
-            // The first by id has it, in its newest version.
-            let first = its.min_by(|a, b| a.id.cmp(&b.id).then_with(|| b.version.cmp(&a.version)));
+            let first = manifests.iter().find(|it| it.host_config.contains_key(name));
             let Some(owner) = first else { return Err(self.tables.unknown(name, &registered)) };
             let others = manifests.iter().copied();
             let checked = check_extension(owner, name, value, others, &self.secrets());

@@ -14,6 +14,7 @@ use crate::activate::{self, Active, InTime, Taker};
 use crate::configure::{self, ConfigError, Configured};
 use crate::error::Error;
 use crate::events::{Cause, Happening, Times};
+use crate::extensions::Extensions;
 use crate::keeper::Wish;
 use crate::link::{Link, StateSource, level_for};
 use crate::load;
@@ -133,26 +134,32 @@ impl Inner {
 
     /// What a plugin is to be configured with now.
     pub(super) fn configured(&self, manifest: &Manifest) -> Result<Configured, ConfigError> {
+        let seat = self.seat_of(manifest);
+        let (given, extensions) = {
+            let known = self.known.lock();
+            let extensions = match manifest.host_config.is_empty() {
+                true => Extensions::default(),
+                false => known.configurations.tables_for(&seat).owned(known.owners()),
+            };
+            (known.configurations.given(&seat, manifest), extensions)
+        };
         // What others say counts only for one that has something to be checked by.
         let is_checked = manifest.config_schema.is_some() || !manifest.host_config.is_empty();
-        let counts = |it: &Manifest| {
-            is_checked && (!it.base_schemas.is_empty() || !it.host_config.is_empty())
-        };
-        let (given, others, extensions) = {
-            let known = self.known.lock();
-            let files = known.files.values().map(|offer| &offer.manifest);
-            let is_there =
-                |it: &&Record| matches!(it.state, PluginState::Active | PluginState::OnDemand);
-            let serving = known.plugins.values().filter(is_there).map(|it| &it.about.manifest);
-            let serving = serving.filter(|it| counts(it));
-            let serving = serving.map(|it| Arc::new(it.clone()));
-            let others: Vec<_> = files.filter(|it| counts(it)).cloned().chain(serving).collect();
-            let given = configure::config_for(&known.config, manifest).cloned();
-            (given, others, known.extensions.clone())
-        };
+        let others = if is_checked { self.with_base_schemas() } else { Vec::new() };
         let others = others.iter().map(AsRef::as_ref);
-        let grounds = &self.options.grounds;
-        configure::settle(manifest, given.as_ref(), others, &extensions, grounds)
+        configure::settle(manifest, given, others, &extensions, &self.options.grounds)
+    }
+
+    /// Those in the folders and those that serve whose schemas others may build on.
+    pub(super) fn with_base_schemas(&self) -> Vec<Arc<Manifest>> {
+        let counts = |it: &Manifest| !it.base_schemas.is_empty();
+        let known = self.known.lock();
+        let files = known.files.values().map(|offer| &offer.manifest);
+        let is_there =
+            |it: &&Record| matches!(it.state, PluginState::Active | PluginState::OnDemand);
+        let serving = known.plugins.values().filter(is_there).map(|it| &it.about.manifest);
+        let serving = serving.filter(|it| counts(it)).map(|it| Arc::new(it.clone()));
+        files.filter(|it| counts(it)).cloned().chain(serving).collect()
     }
 
     /// From a file that was decided on to a generation that `taker` has taken.

@@ -113,10 +113,9 @@ impl Inner {
         let known = self.known.lock();
         policy.disabled = known.disabled.clone();
         registry::enable_in(&mut policy, &known.enabled);
-        let failed = known.failed.iter();
-        policy
-            .failed
-            .extend(failed.map(|(it, why)| ((it.id().clone(), it.line().clone()), why.clone())));
+        let line = |seat: &Seat| (seat.id().clone(), seat.line().clone());
+        let failed = known.failed.iter().map(|(seat, failed)| (line(seat), failed.why.clone()));
+        policy.failed.extend(failed);
         policy.held.extend(known.held.clone());
         // Who loads single plugins from folders gets those, and not the folders.
         if !known.looked && policy.only.is_none() {

@@ -9,12 +9,13 @@ use plugbay_interface::abi::SavedState;
 use plugbay_interface::manifest::PluginId;
 use plugbay_resolve::{Advice, Held, Offer, Policy};
 use semver::VersionReq;
-use serde_json::Value;
 
+use super::configurations::Configurations;
 use super::deciding::NotTaken;
 use super::trying_again::Again;
 use crate::activate::Active;
-use crate::extensions::Extensions;
+use crate::error::Error;
+use crate::extensions::{ExtensionError, Extensions, Owner};
 use crate::report::{Loadable, PluginState, Refusal};
 use crate::seat::Seat;
 use crate::snapshot::Snapshot;
@@ -40,18 +41,16 @@ pub(super) struct Known {
     /// Files that are there and are not taken: what served before them goes on.
     pub(super) not_taken: BTreeMap<PathBuf, NotTaken>,
     /// Plugins that were tried and did not come up, and why.
-    pub(super) failed: BTreeMap<Seat, String>,
+    pub(super) failed: BTreeMap<Seat, Failed>,
     /// Plugins whose last file was removed.
     pub(super) gone: BTreeSet<Seat>,
     /// Plugins that shall end, and were in use.
     pub(super) to_end: BTreeMap<Seat, Again>,
-    /// What plugins are given, as it was written: by id, `sql`, or for some versions of it,
-    /// `sql@^1`.
-    pub(super) config: BTreeMap<String, Value>,
-    /// The same, before the last change of it, and under which key.
-    pub(super) config_before: BTreeMap<Seat, (Place, Option<Value>)>,
-    /// The tables of the host's configuration that plugins may register.
-    pub(super) extensions: Extensions,
+    /// What plugins are given.
+    pub(super) configurations: Configurations,
+    /// Who is the first to have which table of the host's configuration, by the last decision,
+    /// where nobody serves with it.
+    pub(super) first_of_tables: BTreeMap<String, PluginId>,
     /// Plugins that are loaded on demand, and were called or asked for.
     pub(super) awake: BTreeSet<Seat>,
     /// What the last decision advises.
@@ -62,13 +61,11 @@ pub(super) struct Known {
     pub(super) to_take: BTreeMap<Seat, (PathBuf, Again)>,
 }
 
-/// Where something stands that plugins are configured with.
-#[derive(Clone)]
-pub(super) enum Place {
-    /// In the configuration of plugins: `sql`, or `sql@^1`.
-    Plugin(String),
-    /// In a table of the host's configuration, by its name.
-    Extension(String),
+/// Why a plugin did not come up.
+pub(super) struct Failed {
+    pub(super) why: String,
+    /// The table of the host's configuration that another plugin has.
+    pub(super) lacks: Option<String>,
 }
 
 pub(super) struct Record {
@@ -102,20 +99,43 @@ pub(super) struct Leaving {
 }
 
 impl Known {
-    /// Gives what was there.
-    pub(super) fn set_config(&mut self, place: &Place, config: Option<Value>) -> Option<Value> {
-        match (place, config) {
-            (Place::Plugin(key), Some(config)) => self.config.insert(key.clone(), config),
-            (Place::Plugin(key), None) => self.config.remove(key),
-            (Place::Extension(name), config) => self.extensions.set(name, config),
-        }
+    /// Who has which table of the host's configuration: who serves with it keeps it; where
+    /// nobody does, it is the first one of those that would run.
+    pub(super) fn owners(&self) -> BTreeMap<String, Owner> {
+        let first = self.first_of_tables.iter();
+        let first = first.map(|(name, plugin)| (name.clone(), plugin.clone(), false));
+        let serving = self.plugins.values().filter(|it| it.state == PluginState::Active);
+        let serving = serving.flat_map(|record| {
+            let manifest = &record.about.manifest;
+            manifest.host_config.keys().map(|name| (name.clone(), manifest.id.clone(), true))
+        });
+        let owners = first.chain(serving);
+        owners.map(|(name, plugin, serves)| (name, Owner { plugin, serves })).collect()
     }
 
-    pub(super) fn config_at(&self, place: &Place) -> Option<&Value> {
-        match place {
-            Place::Plugin(key) => self.config.get(key),
-            Place::Extension(name) => self.extensions.value(name),
-        }
+    /// Lets those be tried again that could not have a table of the host's configuration
+    /// which is nobody's any more: of each table the one plugin that is next, and none of
+    /// `tried`, to which it is added. Whether there are any.
+    pub(super) fn try_next_of_tables(&mut self, tried: &mut BTreeSet<PluginId>) -> bool {
+        let tables = Extensions::default().owned(self.owners());
+        let waits = |id: &PluginId, lacks: &str| {
+            !tried.contains(id) && tables.owner_before(lacks, id).is_none()
+        };
+        let failed = self.failed.iter().filter_map(|(seat, failed)| {
+            let lacks = failed.lacks.as_deref()?;
+            waits(seat.id(), lacks).then_some(seat.id())
+        });
+        let not_taken = self.not_taken.values().filter_map(|it| {
+            let (id, _) = it.refusal.plugin.as_ref()?;
+            waits(id, table_of_another(&it.refusal)?).then_some(id)
+        });
+        let Some(next) = failed.chain(not_taken).min().cloned() else { return false };
+        self.failed.retain(|seat, failed| *seat.id() != next || failed.lacks.is_none());
+        self.not_taken.retain(|_, it| {
+            let is_its = it.refusal.plugin.as_ref().is_some_and(|(id, _)| *id == next);
+            !is_its || table_of_another(&it.refusal).is_none()
+        });
+        tried.insert(next)
     }
 
     /// A file is not of that seat any more. Where it was its last one, the plugin is gone;
@@ -179,5 +199,15 @@ impl Record {
         let serving = usize::from(self.state == PluginState::Active);
         let previous = usize::from(self.previous.is_some());
         serving + previous + self.leaving.len()
+    }
+}
+
+/// The table of the host's configuration because of which a plugin does not run: another one
+/// has it.
+pub(super) fn table_of_another(refusal: &Refusal) -> Option<&str> {
+    let Error::Config(error) = &refusal.error else { return None };
+    match error.extension()? {
+        ExtensionError::Taken { name, .. } => Some(name),
+        _ => None,
     }
 }

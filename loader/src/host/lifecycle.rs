@@ -110,7 +110,7 @@ impl Inner {
         let files = known.files.values().map(|offer| &*offer.manifest);
         let registered = files.chain(serving).flat_map(|it| it.host_config.keys());
         let registered: BTreeSet<String> = registered.cloned().collect();
-        let strangers = known.extensions.strangers(&registered).into_iter();
+        let strangers = known.configurations.tables().strangers(&registered).into_iter();
         let notice = |(name, meant): (String, Option<&str>)| Notice::Extension {
             code: extensions::STRANGER.to_owned(),
             problem: extensions::stranger(&name, meant),

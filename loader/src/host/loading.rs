@@ -154,6 +154,22 @@ impl Inner {
     /// The files in the folders that are this plugin now, which is remembered, and those
     /// that say so and are refused. A refusal is not told of yet.
     pub(super) fn look_for(&self, id: &PluginId) -> (Vec<Verified>, Vec<Arc<Refusal>>) {
+        let (found, refused, paths) = self.look_at_files_of(id);
+        {
+            let mut known = self.known.lock();
+            // What is not there any more, or not any more what it was.
+            known.files.retain(|path, offer| offer.manifest.id != *id || paths.contains(path));
+            known.files.retain(|path, _| refused.iter().all(|refusal| refusal.path != *path));
+        }
+        self.learn_files(&found);
+        (found, refused)
+    }
+
+    /// The same, which remembers nothing. Gives the paths of all of them, too.
+    pub(super) fn look_at_files_of(
+        &self,
+        id: &PluginId,
+    ) -> (Vec<Verified>, Vec<Arc<Refusal>>, Vec<PathBuf>) {
         let found = discover(&self.options.folders, self.options.verify.allow_world_writable);
         let mut candidates = found.candidates;
         // The file that it came from counts, too: it may be broken by now.
@@ -163,14 +179,7 @@ impl Inner {
         });
         let paths: Vec<_> = candidates.iter().map(|one| one.path().to_owned()).collect();
         let (found, refused) = self.verify(candidates);
-        {
-            let mut known = self.known.lock();
-            // What is not there any more, or not any more what it was.
-            known.files.retain(|path, offer| offer.manifest.id != *id || paths.contains(path));
-            known.files.retain(|path, _| refused.iter().all(|refusal| refusal.path != *path));
-        }
-        self.learn_files(&found);
-        (found, refused)
+        (found, refused, paths)
     }
 
     /// The files that generations of a plugin came from.

@@ -142,6 +142,19 @@ impl Inner {
         self.keep(Wish::Look);
     }
 
+    /// The generation before the one that serves is not to come back.
+    pub(super) fn forget_the_one_before(&self, id: &Seat) {
+        let previous = {
+            let mut known = self.known.lock();
+            known.plugins.get_mut(id).and_then(|record| record.previous.take())
+        };
+        let Some(previous) = previous else { return };
+        if let Some(active) = self.serving(id) {
+            active.troubles.end_probation();
+        }
+        self.leave(previous.active);
+    }
+
     /// Ends a generation that serves no more, at once where nobody uses it, else
     /// as soon as nobody does.
     pub(super) fn leave(&self, active: Arc<Active>) {

@@ -41,7 +41,14 @@ impl Inner {
         });
         // The same bytes, with another configuration.
         let same = idle.as_ref().is_some_and(|idle| idle.about.hash == current.about.hash);
-        let config = same.then(|| self.configured_as_before(id)).flatten();
+        let mut undone = match &idle {
+            Some(idle) if same => {
+                let was = idle.config.now();
+                let mut known = self.known.lock();
+                known.configurations.go_back(id, &idle.about.manifest, &was)
+            }
+            _ => Vec::new(),
+        };
         let kept = self.kept_file(id).filter(|path| hash_in(path) != Some(current.about.hash));
         let file = if same { its_copy } else { kept.or(its_copy) };
         match (&idle, file) {
@@ -62,9 +69,11 @@ impl Inner {
                 (Err(refusal), Some(idle)) if cause == Cause::Rollback && is_in_use(&refusal) => {
                     self.wait_again(id, idle.clone());
                     // And so with the configuration that it has.
-                    if let Some(config) = config {
-                        self.configured_again(id, config);
+                    let mut known = self.known.lock();
+                    while let Some(before) = undone.pop() {
+                        known.configurations.take_back(before);
                     }
+                    drop(known);
                     Err(RollbackError::Refused(refusal))
                 }
                 (Err(refusal), Some(idle)) => {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use plugbay_resolve::{Offer, Reason};
 
 use super::deciding::{Besides, NotTaken};
+use super::known::{Failed, table_of_another};
 use super::reloading::may_pass;
 use super::{Inner, LoadPluginError};
 use crate::discover::{discover_file, discover_one};
@@ -69,6 +70,7 @@ impl Inner {
         let mut fresh: Fresh = fresh.collect();
         let mut settled = Settled::default();
         let before: Vec<_> = self.known.lock().refused.clone();
+        let mut tried = BTreeSet::new();
         for _ in 0..MOST_DECISIONS {
             let plan = self.plan(&change.besides, change.cause);
             // Who hears of what comes and goes may ask at once why the others do not run.
@@ -78,6 +80,10 @@ impl Inner {
                 // What waited for those.
                 && self.end_what_is_out(&plan, &mut change, &mut settled);
             if done {
+                // Of what is out now, others may have the tables.
+                if self.known.lock().try_next_of_tables(&mut tried) {
+                    continue;
+                }
                 self.tell_held_back(held_back, &before, change.cause, &mut settled);
                 break;
             }
@@ -365,7 +371,8 @@ impl Inner {
                         }
                     } else {
                         let why = format!("{}: {}", refusal.error.code(), one_line(&refusal));
-                        self.known.lock().failed.insert(id.clone(), why);
+                        let lacks = table_of_another(&refusal).map(str::to_owned);
+                        self.known.lock().failed.insert(id.clone(), Failed { why, lacks });
                     }
                     settled.looked_at.insert(id, Err(LoadPluginError::Refused(refusal)));
                 }
@@ -396,6 +403,7 @@ impl Inner {
         let held_back: Vec<_> = held_back.map(|error| Arc::new(Refusal::from(error))).collect();
         known.refused.extend(held_back.iter().cloned());
         known.advice = plan.advice().to_vec();
+        known.first_of_tables = plan.first_of_tables();
         held_back
     }
 
