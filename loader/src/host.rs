@@ -38,6 +38,7 @@ use plugbay_interface::manifest::Manifest;
 use serde_json::Value;
 
 pub use errors::{LoadPluginError, StartError};
+pub(crate) use finding::Found;
 use known::{Known, Leaving, Previous, Record};
 use settling::Change;
 
