@@ -40,6 +40,7 @@ use serde_json::Value;
 
 use configurations::Configurations;
 pub use errors::{LoadPluginError, StartError};
+pub(crate) use finding::Found;
 use known::{Known, Leaving, Previous, Record};
 use settling::Change;
 

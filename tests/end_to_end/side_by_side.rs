@@ -9,7 +9,7 @@ use std::time::Duration;
 use plugbay_loader::interface::serde_json::{Value, json};
 use plugbay_loader::{
     CallError, Event, Explain, Happening, Host, Outcome, PluginState, Policy, RollbackError,
-    SaveError, UnloadError, Versions, WatchOptions,
+    SaveError, Stack, UnloadError, Versions, WatchOptions,
 };
 use plugbay_tests::{Folder, broken_piece, next, piece, until};
 
@@ -505,4 +505,22 @@ fn events_say_which_of_several_versions_they_are_about() {
     let loaded = history.iter().filter(|it| matches!(it.happening, Happening::Loaded { .. }));
     let loaded: BTreeSet<_> = loaded.map(told).collect();
     assert_eq!(loaded, [of("sql@1", "1.4.0"), of("sql@2", "2.0.0")].into());
+}
+
+/// As a stack that names it twice is told to write it.
+#[test]
+fn a_stack_takes_the_lines_that_are_in_its_range() {
+    for written in ["'sql@>=1, <3'", "{ id = 'sql', version = '>=1, <3' }"] {
+        let folder = two();
+        folder.write("three.so", piece("sql", "3.0.0", ""));
+        let file = folder.beside("s.toml");
+        fs::write(&file, format!("plugins = [{written}]\n")).unwrap();
+        let of_sql = |policy: &mut Policy| {
+            policy.versions_of.insert("sql".parse().unwrap(), Versions::Compatible);
+        };
+        let host = folder.host().policy(of_sql).stack(Stack::read(&file).unwrap());
+        let host = host.build().unwrap();
+        host.start().unwrap();
+        assert_eq!(active(&host), ["sql@1 1.4.0", "sql@2 2.0.0"]);
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use plugbay_interface::service::Contract;
 use serde_json::Value;
 
-use super::Host;
+use super::{Found, Host};
 use crate::call::{self, CallError};
 use crate::plugin::PluginHandle;
 use crate::seat::Named;
@@ -101,7 +101,7 @@ impl Host {
     pub fn service<C: Contract + ?Sized>(&self, id: &str) -> Result<Service<C>, ServiceError> {
         let unknown = || self.inner().why_not(id);
         let named = Named::read(id).map_err(|_| unknown())?;
-        let (seat, slot, range) = self.inner().slot_within(&named)?;
+        let Found { seat, slot, range } = self.inner().slot_within(&named)?;
         Service::new(PluginHandle::new(self.clone(), seat, slot, range))
     }
 

@@ -13,6 +13,14 @@ use crate::report::PluginState;
 use crate::seat::{Named, Seat, Several};
 use crate::slot::Slot;
 
+/// A slot in which a version serves, or will, that is meant.
+pub(crate) struct Found {
+    pub(crate) seat: Seat,
+    pub(crate) slot: Arc<Slot>,
+    /// The versions that are meant, where the slot may have others.
+    pub(crate) range: Option<Box<VersionReq>>,
+}
+
 impl Inner {
     /// The generation of a plugin that serves now.
     pub(super) fn serving(&self, seat: &Seat) -> Option<Arc<Active>> {
@@ -64,12 +72,8 @@ impl Inner {
         found.map(|(seat, slot)| (seat.clone(), slot.clone()))
     }
 
-    /// The same, where that is a version which is meant, and the versions that are meant
-    /// where the slot may have others.
-    pub(crate) fn slot_within(
-        &self,
-        named: &Named,
-    ) -> Result<(Seat, Arc<Slot>, Option<Box<VersionReq>>), CallError> {
+    /// The same, where that is a version which is meant.
+    pub(crate) fn slot_within(&self, named: &Named) -> Result<Found, CallError> {
         let Some((seat, slot)) = self.slot_of(named) else {
             return Err(self.why_not(named.text()));
         };
@@ -79,7 +83,7 @@ impl Inner {
                 let serving = self.table.load().versions(named.id());
                 Err(CallError::NoVersion { wanted: named.selector().clone(), serving })
             }
-            _ => Ok((seat, slot, range)),
+            _ => Ok(Found { seat, slot, range }),
         }
     }
 

@@ -68,9 +68,9 @@ impl Host {
     /// Changes the most verbose level taken from a plugin's log macros, for the
     /// generation that serves. Whether there is one.
     pub fn set_log_level(&self, id: &str, level: LevelFilter) -> bool {
-        let slot = Named::read(id).ok().and_then(|named| self.inner().slot_within(&named).ok());
-        let Some((_, slot, _)) = slot else { return false };
-        let Some(lease) = slot.enter() else { return false };
+        let found = Named::read(id).ok().and_then(|named| self.inner().slot_within(&named).ok());
+        let Some(found) = found else { return false };
+        let Some(lease) = found.slot.enter() else { return false };
         lease.active().root.set_log_level()(level as u8);
         true
     }

@@ -19,7 +19,7 @@ use super::error::ServiceError;
 use super::query::{ProviderStatus, Wish};
 use crate::activate::Active;
 use crate::error::Explain;
-use crate::host::Inner;
+use crate::host::{Found, Inner};
 use crate::offers::{Provided as Table, Want};
 use crate::seat::{Named, Seat};
 use crate::slot::{CountedLease, Lease, Slot};
@@ -146,7 +146,7 @@ impl Place {
         contract: Description,
         wish: Option<&Wish>,
     ) -> Result<Self, ServiceError> {
-        let (id, slot, range) = host.slot_within(named)?;
+        let Found { seat: id, slot, range } = host.slot_within(named)?;
         let versions = versions.or(range.map(|range| *range));
         let Some(lease) = slot.enter() else { return Err(host.why_not(id.as_str()).into()) };
         let active = lease.active();
