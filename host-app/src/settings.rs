@@ -1,6 +1,7 @@
 //! Where plugins are looked for and how they are run: flag > environment >
 //! config file > default.
 
+mod at_start;
 mod registry;
 mod reloading;
 mod selection;
@@ -23,8 +24,9 @@ use plugbay_loader::{
 };
 use semver::Version;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+pub use self::at_start::AtStart;
 pub use self::registry::{Keeping, Kept};
 pub use self::reloading::{Interval, Watching};
 use self::reloading::{ReloadTable, WatchEnvironment, WatchTable};
@@ -71,6 +73,8 @@ pub struct Settings {
     watch_environment: WatchEnvironment,
     config: BTreeMap<String, Value>,
     tables: Tables,
+    /// The host's own keys, as the config file has them.
+    written: Map<String, Value>,
     /// The config file's, where paths in it begin.
     folder: PathBuf,
 }
@@ -191,7 +195,7 @@ impl Settings {
             (None, Some(path)) if path.exists() => Some(path),
             (None, _) => None,
         };
-        let (file, tables) = path.as_deref().map(read).transpose()?.unwrap_or_default();
+        let (file, tables, written) = path.as_deref().map(read).transpose()?.unwrap_or_default();
         // `absolute` fails for the empty path only, which stays what it is.
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let base = path.as_ref().map(absolute);
@@ -274,6 +278,7 @@ impl Settings {
             config,
             stack,
             tables,
+            written,
             folder: base.to_owned(),
             file: path,
         })
@@ -380,11 +385,18 @@ fn default_file() -> Option<PathBuf> {
 }
 
 /// TOML, YAML or JSON, by its name.
-fn read(path: &Path) -> Result<(File, Tables), Failure> {
+fn read(path: &Path) -> Result<(File, Tables, Map<String, Value>), Failure> {
     match document::read::<Whole>(path, Limits::default()) {
         Ok(document) => {
             let (Whole { file, others }, document) = document.split();
-            Ok((file, Tables::new(others, Some(document))?))
+            let written = match document.json() {
+                Value::Object(mut all) => {
+                    all.retain(|key, _| !others.contains_key(key));
+                    all
+                }
+                _ => Map::new(),
+            };
+            Ok((file, Tables::new(others, Some(document))?, written))
         }
         Err(ReadError::Unreadable { source, .. }) => {
             let message = format!("the config file {} cannot be read", printable(path));

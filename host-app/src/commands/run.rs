@@ -5,7 +5,7 @@ use plugbay_loader::{Explain, Host, LoadPluginError, PluginState, full_message};
 use crate::args::{Common, WatchFlags};
 use crate::exit::{Exit, Failure};
 use crate::serving::Serving;
-use crate::settings::Settings;
+use crate::settings::{AtStart, Settings};
 use crate::signals::{End, HangUps};
 use crate::survey::Surveyor;
 use crate::terminal::Output;
@@ -19,13 +19,14 @@ pub fn run(common: &Common, flags: &WatchFlags, output: &Output) -> Result<Exit,
     let watching = settings.watching(flags)?;
     // Whose configuration the config file had.
     let mut given: BTreeSet<String> = settings.configurations().keys().cloned().collect();
+    let at_start = AtStart::of(&settings);
     let serving = Serving::start(settings, &watching, output, |_| true)?;
     let host = serving.host().clone();
     let common = common.clone();
     // What comes of it is told as events.
     let reload = move || {
         log::info!("SIGHUP: reading the configuration and all plugins anew");
-        configure(&host, &common, &mut given);
+        configure(&host, &common, &at_start, &mut given);
         if let Err(error) = host.reload_all() {
             log::debug!("nothing is reloaded: {error}");
         }
@@ -40,7 +41,7 @@ pub fn run(common: &Common, flags: &WatchFlags, output: &Output) -> Result<Exit,
 }
 
 /// Gives plugins what the config file has for them now. What is wrong changes nothing.
-fn configure(host: &Host, common: &Common, given: &mut BTreeSet<String>) {
+fn configure(host: &Host, common: &Common, at_start: &AtStart, given: &mut BTreeSet<String>) {
     let settings = match read(host, common) {
         Ok(settings) => settings,
         Err(failure) => {
@@ -48,6 +49,10 @@ fn configure(host: &Host, common: &Common, given: &mut BTreeSet<String>) {
             return;
         }
     };
+    let others = at_start.differs_in(&AtStart::of(&settings));
+    if !others.is_empty() {
+        log::warn!("SIGHUP does not take {}: start the host again for that", others.join(", "));
+    }
     let now = settings.configurations();
     let told = |plugin: &str, outcome: Result<_, LoadPluginError>| {
         if let Err(error) = outcome {

@@ -200,3 +200,27 @@ fn a_missing_file_is_an_error_only_when_it_was_named() {
     let failure = setting.read().unwrap_err();
     assert_eq!((failure.code.as_str(), failure.exit), ("PB1002", Exit::NotFound));
 }
+
+#[test]
+fn what_only_a_start_takes_is_told_apart_from_what_plugins_are_given() {
+    let stack = |file: &str, folder: &Path| std::fs::write(folder.join("s.toml"), file).unwrap();
+    let (begun, folder) = {
+        let setting = Setting::new("stack = 's.toml'\nenabled = ['a']\n[config.a]\nsize = 1\n");
+        stack("name = 's'\n[plugins.a]\nconfig = { size = 1 }\n", setting.folder.path());
+        setting.read().unwrap()
+    };
+    let differs = |file: &str| {
+        let setting = Setting::new(file);
+        std::fs::copy(folder.path().join("s.toml"), setting.folder.path().join("s.toml")).unwrap();
+        let (now, _folder) = setting.read().unwrap();
+        AtStart::of(&begun).differs_in(&AtStart::of(&now))
+    };
+    let same = "enabled = ['a']\nstack = 's.toml'\n[config.a]\nsize = 2\n[pool]\nsize = 3\n";
+    assert!(differs(same).is_empty());
+    let other = "enabled = ['b']\nstack = 's.toml'\nprofile = 'machine-learning'\n";
+    assert_eq!(differs(other), ["`enabled`", "`profile`"]);
+    stack("name = 's'\n[plugins.a]\nconfig = { size = 2 }\n", folder.path());
+    assert!(differs(same).is_empty());
+    stack("name = 's'\n[plugins.a]\nversion = '2'\n", folder.path());
+    assert_eq!(differs(same), ["what the stack names"]);
+}
