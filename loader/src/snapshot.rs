@@ -52,6 +52,13 @@ impl CopyError {
             _ => None,
         }
     }
+
+    /// Whether there was no room for it.
+    pub(crate) fn is_want_of_room(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Write { source, .. }
+            if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
 }
 
 impl Draft {

@@ -73,6 +73,7 @@ impl Workspace {
         let host = host.map(|name| format!("{name}-")).unwrap_or_default();
         let prefix = format!("{host}{}-", std::process::id());
         let dir = tempfile::Builder::new().prefix(&prefix).tempdir_in(parent)?;
+        platform::make_private(dir.path())?;
         let taken_over = of_before.and_then(|before| before.renamed_to(dir.path()));
         let (lock, spares) = match taken_over {
             Some(lock) => (lock, Spares::in_folder(dir.path())),
@@ -108,9 +109,23 @@ impl Workspace {
         Ok(Left::all_in(parent)?.len())
     }
 
-    /// Copies a file whole, by the kernel, which shares the bytes where the file
-    /// system can.
-    pub(crate) fn copy(&self, mut file: &File, max_size: u64) -> Result<Draft, CopyError> {
+    /// Copies a file whole. What was left here gives up its room where that is short.
+    pub(crate) fn copy(&self, file: &File, max_size: u64) -> Result<Draft, CopyError> {
+        let mut copy = self.new_copy(file, max_size);
+        for make_room in [Self::drop_spares, Self::drop_what_others_left] {
+            match &copy {
+                Err(error) if error.is_want_of_room() => {
+                    make_room(self);
+                    copy = self.new_copy(file, max_size);
+                }
+                _ => break,
+            }
+        }
+        copy
+    }
+
+    /// By the kernel, which shares the bytes where the file system can.
+    fn new_copy(&self, mut file: &File, max_size: u64) -> Result<Draft, CopyError> {
         let dir = self.dir();
         let number = self.inner.next.fetch_add(1, Ordering::Relaxed);
         let write = |source| CopyError::Write { dir: dir.to_owned(), source };
@@ -167,6 +182,14 @@ impl Workspace {
     /// Removes the copies that nobody has asked for.
     pub(crate) fn drop_spares(&self) {
         self.inner.spares.lock().remove_all();
+    }
+
+    /// Removes the folders that no host has.
+    fn drop_what_others_left(&self) {
+        let Some(parent) = self.dir().parent() else { return };
+        if let Ok(_turn) = take_turn(parent) {
+            left::remove_all(parent);
+        }
     }
 
     /// From now on what a copy was made for is over, and the copy waits for the next host.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use plugbay_loader::{Host, WatchOptions, Workspace};
+use plugbay_loader::{Host, Probe, WatchOptions, Workspace};
 use plugbay_tests::{Folder, build, mapped_below, piece, until};
 use serde_json::json;
 
@@ -218,4 +218,95 @@ fn a_folder_is_left_by_some_hosts_of_other_names_and_not_by_all() {
     let is_of = |dir: &Path, name: &str| dir.file_name().unwrap().to_str().unwrap().contains(name);
     assert!(folders(&folder).iter().any(|dir| is_of(dir, "host-11-")));
     assert!(!folders(&folder).iter().any(|dir| is_of(dir, "host-0-")));
+}
+
+/// Programs that save room do that with files that have the same bytes.
+#[test]
+fn a_copy_that_is_the_plugins_own_file_is_not_used() {
+    let folder = Folder::new();
+    let library = piece("a", "1.0.0", "");
+    let path = folder.write("a.so", &library);
+    drop(folder.start());
+    let [dir] = folders(&folder).try_into().unwrap();
+    let copy = dir.read_dir().unwrap().flatten().find(|it| it.file_name() != "lock").unwrap();
+    fs::remove_file(&path).unwrap();
+    fs::hard_link(copy.path(), &path).unwrap();
+    let (host, report) = folder.start();
+    assert!(report.refused.is_empty(), "{:?}", report.refused);
+    assert_ne!(copies(&folder)["a-1.0.0"], path.metadata().unwrap().ino());
+    // Not mapped from there.
+    fs::write(&path, vec![0; library.len()]).unwrap();
+    assert_eq!(count(&host, "a"), 1);
+}
+
+#[test]
+fn whatever_lies_in_the_folder_of_copies_a_host_starts() {
+    let folder = Folder::new();
+    folder.write("a.so", piece("a", "1.0.0", ""));
+    drop(folder.start());
+    let [dir] = folders(&folder).try_into().unwrap();
+    fs::create_dir(dir.join("a-1.0.0-5.so")).unwrap();
+    fs::write(dir.join("a-1.0.0-5.so").join("file"), "").unwrap();
+    fs::write(dir.join(format!("a-1.0.0-{}.so", u64::MAX)), "").unwrap();
+    std::os::unix::fs::symlink("/dev/zero", dir.join("a-1.0.0-6.so")).unwrap();
+    let fifo = |path: &Path| {
+        assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    };
+    fifo(&dir.join("a-1.0.0-7.so"));
+    let strange = live(&folder).join("host-1-strange");
+    fs::create_dir(&strange).unwrap();
+    fifo(&strange.join("lock"));
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o555)).unwrap();
+    let (host, report) = folder.start();
+    assert!(report.refused.is_empty(), "{:?}", report.refused);
+    assert_eq!(count(&host, "a"), 1);
+    assert!(!strange.exists());
+    let [dir] = folders(&folder).try_into().unwrap();
+    assert_eq!(dir.metadata().unwrap().mode() & 0o777, 0o700);
+    // The copy and the lock.
+    assert_eq!(dir.read_dir().unwrap().count(), 2);
+    folder.write("b.so", piece("b", "1.0.0", ""));
+    host.load("b").unwrap();
+}
+
+#[test]
+fn what_is_left_gives_up_its_room() {
+    let folder = Folder::new();
+    let cache = folder.beside("cache");
+    fs::create_dir(&cache).unwrap();
+    let first = piece("a", "1.0.0", "");
+    let size = first.len() as u64;
+    // Room for two copies and a half.
+    let options = format!("size={},mode=0700", size * 5 / 2);
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
+        .arg(&cache)
+        .stderr(Stdio::null())
+        .status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        return println!("not tried: this user cannot mount");
+    }
+    let _mounted = Mounted(cache);
+    let start = |name: &str| {
+        let host = folder.host().name(name).probe(Probe::Never).build().unwrap();
+        let report = host.start().unwrap();
+        assert!(report.refused.is_empty(), "{:?}", report.refused);
+        report.active.len()
+    };
+    folder.write("a.so", &first);
+    folder.write("b.so", piece("b", "1.0.0", ""));
+    assert_eq!(start("one"), 2);
+    folder.write("a.so", piece("a", "1.0.0", "description = \"other\"\n"));
+    folder.write("b.so", piece("b", "1.0.0", "description = \"other\"\n"));
+    assert_eq!(start("one"), 2);
+    // And the room of others.
+    assert_eq!(start("two"), 2);
+}
+
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
 }

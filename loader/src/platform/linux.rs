@@ -9,7 +9,7 @@ use std::mem::ManuallyDrop;
 use std::ops::{Deref, Range};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -72,6 +72,31 @@ pub(crate) fn is_sticky(metadata: &Metadata) -> bool {
 pub(crate) fn foreign_owner(metadata: &Metadata) -> Option<u32> {
     let owner = metadata.uid();
     (owner != 0 && owner != nix::unistd::geteuid().as_raw()).then_some(owner)
+}
+
+/// Whether a file is this user's, and can be reached under one name alone: what is written
+/// to another name would be written to it.
+pub(crate) fn is_ours_alone(metadata: &Metadata) -> bool {
+    metadata.is_file() && metadata.nlink() == 1 && metadata.uid() == nix::unistd::geteuid().as_raw()
+}
+
+/// Lets only this user, whose folder it must be, enter it and write to it.
+pub(crate) fn make_private(dir: &Path) -> io::Result<()> {
+    let metadata = dir.symlink_metadata()?;
+    if !metadata.is_dir() || metadata.uid() != nix::unistd::geteuid().as_raw() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))
+}
+
+/// Opens a file for reading where it is one, waits for nobody, and follows no link.
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::ErrorKind::InvalidInput.into()),
+    }
 }
 
 /// Makes a folder, and those above it, that only this user may enter. One that

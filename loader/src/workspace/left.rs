@@ -41,17 +41,25 @@ pub(super) fn tidy(parent: &Path, host: Option<&str>) -> Option<Left> {
     its_own
 }
 
+/// Removes all that no host has. With the turn taken.
+pub(super) fn remove_all(parent: &Path) {
+    for left in Left::all_in(parent).unwrap_or_default() {
+        let _ = fs::remove_dir_all(&left.dir);
+    }
+}
+
 impl Left {
     /// All in a folder: whose lock can be had has nobody left to hold it. With the turn
-    /// taken, one without a lock is one whose maker has died.
+    /// taken, one without a lock is one whose maker has died, or no host's.
     pub(super) fn all_in(parent: &Path) -> io::Result<Vec<Self>> {
         let left = |entry: fs::DirEntry| {
             let dir = entry.path();
             let metadata = entry.metadata().ok().filter(fs::Metadata::is_dir)?;
             let changed = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-            let lock = match File::open(dir.join(LOCK)) {
+            let lock = match platform::open_regular(&dir.join(LOCK)) {
                 Ok(lock) if platform::try_lock(&lock).unwrap_or(false) => Some(lock),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) if is_no_lock(&error) => None,
+                // Somebody has it, or that cannot be known.
                 _ => return None,
             };
             Some(Self { dir, lock, changed })
@@ -71,7 +79,7 @@ impl Left {
     /// that cannot be: then it is gone.
     pub(super) fn renamed_to(self, empty: &Path) -> Option<File> {
         let lock = self.lock?;
-        match fs::rename(&self.dir, empty) {
+        match platform::make_private(&self.dir).and_then(|()| fs::rename(&self.dir, empty)) {
             Ok(()) => Some(lock),
             Err(error) => {
                 log::debug!("{} is not used again: {error}", self.dir.display());
@@ -80,4 +88,10 @@ impl Left {
             }
         }
     }
+}
+
+/// Whether a folder's lock is not there, or something else lies in its place.
+fn is_no_lock(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, NotFound};
+    matches!(error.kind(), NotFound | InvalidInput) || platform::is_link_loop(error)
 }

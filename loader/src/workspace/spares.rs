@@ -36,7 +36,7 @@ pub(super) fn key(id: &PluginId, version: &Version, length: u64) -> Key {
 }
 
 impl Spares {
-    /// The whole copies in a folder. All else goes.
+    /// The whole copies in a folder. All else goes: half copies, and what is no copy.
     pub(super) fn in_folder(dir: &Path) -> Self {
         let mut spares = Self::default();
         let entries = dir.read_dir().into_iter().flatten().flatten();
@@ -45,8 +45,7 @@ impl Spares {
             match number_in(&path) {
                 Some(number) => spares.add(Spare { path, number }),
                 None if is_lock => {}
-                // Half a copy.
-                None => drop(fs::remove_file(path)),
+                None => remove(&path),
             }
         }
         spares
@@ -93,28 +92,40 @@ impl Spares {
 
 impl Spare {
     fn key(&self) -> Option<Key> {
-        let metadata = self.path.symlink_metadata().ok().filter(fs::Metadata::is_file)?;
+        let metadata = self.path.symlink_metadata().ok().filter(platform::is_ours_alone)?;
         let (name, _number) = self.path.file_stem()?.to_str()?.rsplit_once('-')?;
         Some((name.to_owned(), metadata.len()))
     }
 
     pub(super) fn bytes(&self) -> io::Result<platform::Bytes> {
-        let file = File::open(&self.path)?;
-        // SAFETY: the file is whole, in a folder that only this user may enter and that
-        // this process has alone; it is written no more.
+        let file = platform::open_regular(&self.path)?;
+        // Programs that save room link files with the same bytes, and a plugin's file has them.
+        if !platform::is_ours_alone(&file.metadata()?) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        // SAFETY: the file is whole, has no other name, and is in a folder that only this
+        // user may enter and that this process has alone; it is written no more.
         unsafe { platform::Bytes::of(&file) }
     }
 
     pub(super) fn remove(self) {
-        let _ = fs::remove_file(self.path);
+        remove(&self.path);
     }
 }
 
-/// The number in `ID-VERSION-NUMBER.so`.
+/// Whatever it is.
+fn remove(path: &Path) {
+    let _ = match path.symlink_metadata() {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        _ => fs::remove_file(path),
+    };
+}
+
+/// The number in `ID-VERSION-NUMBER.so`. There is room for many more above those that count.
 fn number_in(path: &Path) -> Option<u64> {
     path.extension().filter(|it| *it == platform::LIBRARY_EXTENSION)?;
     let (_, number) = path.file_stem()?.to_str()?.rsplit_once('-')?;
-    number.parse().ok()
+    number.parse::<u32>().ok().map(u64::from)
 }
 
 /// Whether a file has these bytes.
