@@ -363,3 +363,23 @@ fn arguments_come_from_stdin_and_files() {
 fn crashing() -> Vec<u8> {
     misdeed(&fs::read(fixture()).unwrap(), "crash")
 }
+
+/// It was said that the next hosts go on with all of them.
+#[test]
+fn doctor_says_what_hosts_left_who_goes_on_with_it_and_how_large_it_is() {
+    let home = Home::new();
+    for name in ["one", "two"] {
+        let host = home.run(&["--name", name]);
+        host.signal("-TERM");
+        host.wait();
+    }
+    let said = home.say(&["doctor"]).stdout;
+    for words in [
+        "folders of ended hosts: 2, ",
+        " MiB",
+        "the next host of a name goes on with the last one of that name",
+        "of the others, 8 at most stay for hosts of other names",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
