@@ -2,6 +2,7 @@
 //! config file > default.
 
 mod at_start;
+mod places;
 mod registry;
 mod reloading;
 mod selection;

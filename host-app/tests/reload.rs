@@ -347,6 +347,34 @@ fn a_secret_that_has_changed_in_its_file_is_fetched_on_sighup() {
     assert_ne!(running.has(), one);
 }
 
+/// Only what was wrong was said, and neither where nor what holds.
+#[test]
+fn what_sighup_does_not_take_is_told_with_its_place_and_what_goes_on() {
+    let home = Home::empty();
+    let number = "[config.schema]\nproperties.size.type = \"integer\"\n";
+    home.folder.write("a.so", piece("a", "1.0.0", number));
+    home.folder.put(&build("plugbay-fixture-dial"), "dial.so");
+    fs::create_dir_all(home.folder.beside("config/plugbay")).unwrap();
+    write(&home, "[config.a]\nsize = 1\n");
+    let log = home.folder.beside("log");
+    let mut command = home.command(&["run", "--no-watch"]);
+    let host = Running::start_with_log(&mut command, &log);
+    write(&home, "[config.dial]\nsize = 3\nanswer = 'no'\n\n[config.a]\nsize = 'x'\n");
+    home.folder.write("b.so", piece("b", "1.0.0", ""));
+    host.signal("-HUP");
+    host.line_with("b 1.0.0 loaded");
+    let said = fs::read_to_string(log).unwrap();
+    for words in [
+        "PB1501: `a` goes on with the configuration that it had: ",
+        "host.toml is wrong at line 6, column 8, `config.a.size`",
+        "PB1521: `dial` goes on with the configuration that it had: ",
+        "host.toml:1:9: ",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert_eq!(home.json(&["call", "a:config"]), json!({ "size": 1 }));
+}
+
 #[test]
 fn run_prints_each_event_as_json_with_json() {
     let home = Home::new();

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plugbay_loader::{Explain, Host, LoadPluginError, Outcome, PluginState, full_message};
+use plugbay_loader::{Error, Explain, Host, LoadPluginError, Outcome, PluginState, full_message};
 use serde_json::Value;
 
 use crate::args::Common;
@@ -55,14 +55,15 @@ impl Given {
                 Some(value) => host.configure(plugin, value),
                 None => host.unconfigure(plugin),
             };
-            told(plugin, outcome)
+            told(plugin, outcome, &settings, &["config", plugin])
         });
         self.tables.become_those(settings.tables(), |name, value| {
-            told(name, host.configure_extension(name, value))
+            told(name, host.configure_extension(name, value), &settings, &[name])
         });
         match host.fetch_secrets() {
             Ok(fetched) => fetched.into_iter().for_each(|it| {
-                told(it.plugin.as_str(), it.outcome);
+                let plugin = it.plugin.as_str();
+                told(plugin, it.outcome, &settings, &["config", plugin]);
             }),
             Err(error) => log::debug!("no secrets are fetched: {error}"),
         }
@@ -100,13 +101,27 @@ impl Parts {
     }
 }
 
-/// Whether it went well; else that is told.
-fn told(name: &str, outcome: Result<Outcome, LoadPluginError>) -> bool {
-    if let Err(error) = &outcome {
-        let (code, help) = (error.code(), error.hint());
-        log::error!(target: name, "{code}: {}; {help}", full_message(error));
+/// Whether it went well; else that is told, with its place under these keys of the file.
+fn told(
+    name: &str,
+    outcome: Result<Outcome, LoadPluginError>,
+    settings: &Settings,
+    keys: &[&str],
+) -> bool {
+    let Err(error) = outcome else { return true };
+    let (code, help) = (error.code(), error.hint());
+    let stays = "goes on with the configuration that it had";
+    if let LoadPluginError::Refused(refusal) = &error
+        && let Error::Config(wrong) = &refusal.error
+        && let Some(pointed_out) = settings.point_out(keys, wrong)
+    {
+        log::error!(target: name, "{code}: `{name}` {stays}: {pointed_out}");
+        return false;
     }
-    outcome.is_ok()
+    let place = settings.place_of(keys).map(|place| format!("{place}: ")).unwrap_or_default();
+    let message = full_message(&error);
+    log::error!(target: name, "{code}: `{name}` {stays}: {place}{message}; {help}");
+    false
 }
 
 /// The config file, with tables for plugins that fit what is in the folders now.
