@@ -169,7 +169,7 @@ fn why(what: &str, cause: &Cause) -> String {
         Cause::Request => format!("{what} on request"),
         Cause::Demand => format!("{what} on demand"),
         Cause::Trouble(trouble) => format!("{what} in trouble ({trouble})"),
-        Cause::Decision(why) => format!("{what}, as it {why}"),
+        Cause::Decision(why) => format!("{what}: {why}"),
         // A file is what it mostly is; a rollback is said with the word.
         _ => what.to_owned(),
     }
@@ -373,6 +373,12 @@ mod tests {
             "kv unloaded on request (generation 4 ended, its state is kept)"
         );
         assert_eq!(sentence(&unloaded(Cause::File, false)), "kv unloaded (generation 4 ended)");
+        // A reason may begin with what is one of its kind, or with a verb.
+        let decided = Cause::Decision("one tracker runs at a time, and aim 1.0.0 runs".into());
+        assert_eq!(
+            sentence(&unloaded(decided, false)),
+            "kv unloaded: one tracker runs at a time, and aim 1.0.0 runs (generation 4 ended)"
+        );
         let retired = |pinned, failures: &[&str]| {
             let mut times = Times::default();
             times.drain = Some(Duration::from_micros(7));

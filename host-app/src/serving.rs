@@ -17,7 +17,7 @@ use crate::control::{Claim, HostLine, Overview, Server};
 use crate::event_line::Told;
 use crate::exit::{Exit, Failure};
 use crate::progress::Bar;
-use crate::settings::{Settings, Watching};
+use crate::settings::{Names, Settings, Watching};
 use crate::show;
 use crate::survey::Surveyor;
 use crate::terminal::{Output, Tone, harmless, one_line};
@@ -91,6 +91,7 @@ impl Serving {
                 )
             }));
         }
+        notices.extend(settings.names_of_nobody(&names_in(&host)));
         let server = Server::new(host.clone(), about, settings.folders, surveyor, kept);
         claim.publish()?;
         notices.extend(report.notices.iter().map(ToString::to_string));
@@ -123,6 +124,17 @@ impl Serving {
         drop(self.claim);
         say_stopped(&ended, &self.output)
     }
+}
+
+/// What a host has found, also where it is refused.
+fn names_in(host: &Host) -> Names {
+    let mut names = Names::default();
+    host.plan().offers().iter().for_each(|offer| names.add(&offer.manifest));
+    host.plugins().iter().for_each(|status| names.add(&status.manifest));
+    let refused = host.refused();
+    let refused = refused.iter().filter_map(|refusal| refusal.plugin.as_ref());
+    refused.for_each(|(id, _)| names.add_plugin(id));
+    names
 }
 
 /// Prints events as they happen.

@@ -2,6 +2,8 @@
 //! config file > default.
 
 mod at_start;
+mod names;
+mod places;
 mod registry;
 mod reloading;
 mod selection;
@@ -27,6 +29,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use self::at_start::AtStart;
+pub use self::names::Names;
 pub use self::registry::{Keeping, Kept};
 pub use self::reloading::{Interval, Watching};
 use self::reloading::{ReloadTable, WatchEnvironment, WatchTable};

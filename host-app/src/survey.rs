@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::control::{Inspection, Overview, PlanView, PluginLine, RefusedLine};
 use crate::exit::{Exit, Failure};
-use crate::settings::Settings;
+use crate::settings::{Names, Settings};
 
 /// What a host of these settings would take.
 pub struct Surveyor {
@@ -269,6 +269,16 @@ impl Survey {
             one.cmp(two).then_with(|| a.id.cmp(&b.id)).then_with(|| b.version.cmp(&a.version))
         });
         settings.check_tables(&all.into_iter().map(|(_, manifest)| manifest).collect::<Vec<_>>())
+    }
+
+    /// What there is: all that could be read, also where it is refused.
+    pub fn names(&self) -> Names {
+        let mut names = Names::default();
+        let seen = self.inspections.iter().map(|seen| &seen.manifest);
+        seen.chain(&self.refused_manifests).for_each(|manifest| names.add(manifest));
+        let refused = self.refused.iter().filter_map(|refusal| refusal.plugin.as_ref());
+        refused.for_each(|(id, _)| names.add_plugin(id));
+        names
     }
 
     fn refuse(&mut self, refusal: Refusal) {

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-use plugbay_tests::{build, misdeed, with_embedded};
+use plugbay_tests::{build, misdeed, piece, with_embedded};
 use serde_json::{Value, json};
 use support::{Home, fixture, is_root, said};
 
@@ -362,4 +362,73 @@ fn arguments_come_from_stdin_and_files() {
 
 fn crashing() -> Vec<u8> {
     misdeed(&fs::read(fixture()).unwrap(), "crash")
+}
+
+/// It was said that the next hosts go on with all of them.
+#[test]
+fn doctor_says_what_hosts_left_who_goes_on_with_it_and_how_large_it_is() {
+    let home = Home::new();
+    for name in ["one", "two"] {
+        let host = home.run(&["--name", name]);
+        host.signal("-TERM");
+        host.wait();
+    }
+    let said = home.say(&["doctor"]).stdout;
+    for words in [
+        "folders of ended hosts: 2, ",
+        " MiB",
+        "the next host of a name goes on with the last one of that name",
+        "of the others, 8 at most stay for hosts of other names",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
+/// A slip of the pen in the config file left its plugin as it was, without a word.
+#[test]
+fn names_in_the_config_file_that_nobody_has_are_told_with_their_place() {
+    let home = Home::empty();
+    let kind = "kinds = [\"experiment_tracker\"]\n";
+    home.folder.write("mlflow.so", piece("mlflow", "1.0.0", kind));
+    home.folder.write("sql.so", piece("sql", "1.0.0", "kinds = [\"data_source\"]\n"));
+    let file = home.folder.beside("config/plugbay/host.toml");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let good = "enabled = ['sql@^1']\ndisabled = ['mlflow']\n[versions_of]\nsql = 'compatible'\n\
+                [precedence]\ndata_source = ['sql']\nmodel_registry = []\n\
+                [kinds]\nmodel_registry = 'single'\n[config.'sql@1']\nx = 1\n";
+    std::fs::write(&file, good).unwrap();
+    for command in ["plan", "check"] {
+        let said = home.say(&[command]).stdout;
+        assert!(!said.contains("PB10"), "{command}: {said}");
+    }
+    let wrong = "enabled = ['nobody@^3']\ndisabled = ['sql', 'mlflo']\n\
+                 versions_of = { sqll = 'compatible' }\n\
+                 [plugin_precedence]\nexperiment_trackr = ['mlflow', 'mlfow']\n\
+                 [config.'mlflwo@1']\nx = 1\n";
+    std::fs::write(&file, wrong).unwrap();
+    let expected = [
+        "PB1039: FILE:1:12: `enabled` names the plugin `nobody`, of which no file was found; help: ",
+        "PB1039: FILE:2:20: `disabled` names the plugin `mlflo`, of which no file was found; did \
+         you mean `mlflow`?; help: ",
+        "PB1039: FILE:3:17: `versions_of` names the plugin `sqll`, of which no file was found; did \
+         you mean `sql`?; help: ",
+        "PB1040: FILE:5:1: `plugin_precedence` names the kind `experiment_trackr`, which nothing \
+         is of; did you mean `experiment_tracker`?; help: ",
+        "PB1039: FILE:5:32: `plugin_precedence` names the plugin `mlfow`, of which no file was \
+         found; did you mean `mlflow`?; help: ",
+        "PB1039: FILE:6:9: `config` names the plugin `mlflwo`, of which no file was found; did you \
+         mean `mlflow`?; help: ",
+    ];
+    let expected = expected.map(|line| line.replace("FILE", file.to_str().unwrap()));
+    for command in ["plan", "check"] {
+        let said = home.say(&[command]).stdout;
+        for words in &expected {
+            assert!(said.contains(words), "{command}: {words}: {said}");
+        }
+        assert_eq!(said.matches("PB10").count(), expected.len(), "{command}: {said}");
+    }
+    let host = home.run(&["--no-watch"]);
+    for words in &expected {
+        assert!(host.table.contains(words), "{words}: {}", host.table);
+    }
 }

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 
 use plugbay_tests::{build, piece, until, with_embedded};
 use serde_json::{Value, json};
-use support::{Home, fixture};
+use support::{Home, Running, fixture};
 
 fn serving(home: &Home) -> (Value, Value) {
     let list = home.json(&["list"]);
@@ -269,6 +269,110 @@ fn what_is_taken_out_of_the_config_file_and_could_not_be_is_tried_again_on_sighu
     host.signal("-HUP");
     host.line_with("a reloaded on request: 1.0.0 → 2.0.0");
     assert_eq!(home.say(&["call", "a:config"]).ok().stdout, "{}\n");
+}
+
+/// A host with one plugin `a`, whose `uri` has to be there.
+struct Configured {
+    home: Home,
+    host: Running,
+}
+
+impl Configured {
+    fn start(config: &str) -> Self {
+        let home = Home::empty();
+        let needs = "[config.schema]\nrequired = [\"uri\"]\nproperties.key.secret = true\n";
+        home.folder.write("a.so", piece("a", "1.0.0", needs));
+        fs::create_dir_all(home.folder.beside("config/plugbay")).unwrap();
+        write(&home, config);
+        let host = home.run(&["--no-watch"]);
+        Self { home, host }
+    }
+
+    /// SIGHUP with another file, until it has done everything.
+    fn hang_up(&self, config: &str, marker: &str) {
+        write(&self.home, config);
+        self.home.folder.write(&format!("{marker}.so"), piece(marker, "1.0.0", ""));
+        self.host.signal("-HUP");
+        // The configuration comes before the folders.
+        self.host.line_with(&format!("{marker} 1.0.0 loaded"));
+    }
+
+    fn has(&self) -> Value {
+        self.home.json(&["call", "a:config"])
+    }
+}
+
+fn write(home: &Home, config: &str) {
+    fs::write(home.folder.beside("config/plugbay/host.toml"), config).unwrap();
+}
+
+/// What was gone was taken out before what had come was there, which the plugin cannot be without.
+#[test]
+fn a_configuration_under_another_key_is_taken_on_sighup() {
+    let running = Configured::start("[config.'a@^1']\nuri = 'x'\n");
+    for (config, uri, marker) in
+        [("[config.a]\nuri = 'y'\n", "y", "b"), ("[config.'a@1']\nuri = 'z'\n", "z", "c")]
+    {
+        running.hang_up(config, marker);
+        assert_eq!(running.has()["uri"], uri);
+    }
+}
+
+/// Each SIGHUP undid what had been gone back to.
+#[test]
+fn what_was_gone_back_to_stays_until_its_own_part_of_the_file_changes() {
+    let running = Configured::start("[config.a]\nuri = 'x'\n");
+    running.hang_up("[config.a]\nuri = 'y'\n", "b");
+    running.home.say(&["rollback", "a"]).ok();
+    assert_eq!(running.has()["uri"], "x");
+    running.hang_up("[config.a]\nuri = 'y'\n[config.b]\nsize = 1\n", "c");
+    assert_eq!(running.has()["uri"], "x");
+    running.hang_up("[config.a]\nuri = 'z'\n", "d");
+    assert_eq!(running.has()["uri"], "z");
+}
+
+#[test]
+fn a_secret_that_has_changed_in_its_file_is_fetched_on_sighup() {
+    let running = Configured::start("");
+    let config = "[config.a]\nuri = 'x'\nkey = { file = 'key' }\n";
+    let key = |text: &str| {
+        let path = running.home.folder.beside("config/plugbay/key");
+        fs::write(path, text).unwrap();
+    };
+    key("one");
+    running.hang_up(config, "b");
+    let one = running.has();
+    key("another");
+    running.hang_up(config, "c");
+    assert_ne!(running.has(), one);
+}
+
+/// Only what was wrong was said, and neither where nor what holds.
+#[test]
+fn what_sighup_does_not_take_is_told_with_its_place_and_what_goes_on() {
+    let home = Home::empty();
+    let number = "[config.schema]\nproperties.size.type = \"integer\"\n";
+    home.folder.write("a.so", piece("a", "1.0.0", number));
+    home.folder.put(&build("plugbay-fixture-dial"), "dial.so");
+    fs::create_dir_all(home.folder.beside("config/plugbay")).unwrap();
+    write(&home, "[config.a]\nsize = 1\n");
+    let log = home.folder.beside("log");
+    let mut command = home.command(&["run", "--no-watch"]);
+    let host = Running::start_with_log(&mut command, &log);
+    write(&home, "[config.dial]\nsize = 3\nanswer = 'no'\n\n[config.a]\nsize = 'x'\n");
+    home.folder.write("b.so", piece("b", "1.0.0", ""));
+    host.signal("-HUP");
+    host.line_with("b 1.0.0 loaded");
+    let said = fs::read_to_string(log).unwrap();
+    for words in [
+        "PB1501: `a` goes on with the configuration that it had: ",
+        "host.toml is wrong at line 6, column 8, `config.a.size`",
+        "PB1521: `dial` goes on with the configuration that it had: ",
+        "host.toml:1:9: ",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert_eq!(home.json(&["call", "a:config"]), json!({ "size": 1 }));
 }
 
 #[test]

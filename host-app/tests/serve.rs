@@ -320,3 +320,20 @@ fn results_that_are_kept_are_given_to_every_caller_and_shown() {
     assert_eq!(list["plugins"][0]["results"]["hits"], 1, "{list}");
     assert_eq!(home.json(&["inspect", "dial"])["results"]["misses"], 1);
 }
+
+/// It was looked for as if it were a plugin's id.
+#[test]
+fn a_range_that_cannot_be_read_is_told_with_a_host_and_without() {
+    let home = Home::new();
+    let told = || {
+        for range in ["bogus", "", "1@^1"] {
+            let target = format!("misbehave@{range}:count");
+            let said = home.say(&["call", &target, "null"]).failed(2, "PB0901");
+            let words = format!("the versions of `misbehave@{range}` cannot be read");
+            assert!(said.stderr.contains(&words), "{}", said.stderr);
+        }
+    };
+    told();
+    let _host = home.run(&["--no-watch"]);
+    told();
+}

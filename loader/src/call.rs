@@ -25,6 +25,12 @@ pub enum CallError {
         /// The ids that there are.
         known: Vec<PluginId>,
     },
+    /// Of a plugin's versions it was called for, `sql@bogus`, no range can be read.
+    #[error("the versions of `{}` cannot be read", .name.escape_debug())]
+    Range {
+        /// What was called.
+        name: String,
+    },
     /// There is one, but it does not serve.
     #[error("the plugin `{name}` is {state}, so it takes no calls")]
     NotActive {
@@ -131,6 +137,7 @@ impl Explain for CallError {
     fn code(&self) -> &'static str {
         match self {
             Self::UnknownPlugin { .. } => "PB0701",
+            Self::Range { .. } => "PB0901",
             Self::NotActive { .. } => "PB0702",
             Self::Refused { refusal, .. } => refusal.error.code(),
             Self::Stopped(error) => error.code(),
@@ -151,6 +158,10 @@ impl Explain for CallError {
             Self::UnknownPlugin { known, .. } => {
                 let ids: Vec<_> = known.iter().map(PluginId::as_str).collect();
                 format!("there are: {}", ids.join(", "))
+            }
+            Self::Range { name } => {
+                let id = name.split('@').next().unwrap_or_default();
+                format!("write them as in {id}@1, '{id}@^1.4' or '{id}@>=1, <3'")
             }
             Self::NotActive { plugin, name, state } => match state {
                 PluginState::Disabled => format!("let it serve again: host-app enable {plugin}"),

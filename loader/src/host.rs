@@ -280,6 +280,24 @@ impl Host {
         self.inner().known.lock().configurations.tables().values().clone()
     }
 
+    /// Fetches the secrets anew that the configurations of plugins refer to: who serves, and
+    /// would have others now, goes on with them, as with another
+    /// [configuration](Self::configure). What is written stays as it is, and so does what a
+    /// [`rollback`](Self::rollback) undid of it. Gives those for whom that changed something,
+    /// or went wrong: they go on with what they have.
+    ///
+    /// Blocks as `configure`, for each of them.
+    ///
+    /// # Errors
+    ///
+    /// Only after [`stop`](Host::stop); those of single plugins stand beside them.
+    pub fn fetch_secrets(&self) -> Result<Vec<LookedAt>, StartError> {
+        let inner = self.inner();
+        let _changing = inner.change();
+        inner.running()?;
+        Ok(inner.fetch_secrets())
+    }
+
     /// [`reload`](Self::reload)s every plugin that serves, one after the other,
     /// and loads what is new in the folders.
     ///

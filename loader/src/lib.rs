@@ -118,7 +118,7 @@ pub use plugbay_config as config;
 pub use plugbay_resolve::{
     Active, Advice, Because, Chosen, Decision, Entry as LockEntry, Exclusion, HeldBack, KindRule,
     Line, Lock, LockError, Member, Members, Missing, Name, Offer, Policy, Profile, Reason, Refused,
-    UnknownProfile, Versions, Why,
+    Then, UnknownProfile, Versions, Why,
 };
 
 /// What is known of plugins, kept across restarts.

@@ -144,7 +144,7 @@ impl Explain for ResolveError {
             NotRun::Ambiguous(_) => {
                 "keep the one that you mean; give a changed plugin a new version".into()
             }
-            NotRun::Reason(reason) => reason.hint(&self.name.id),
+            NotRun::Reason(reason) => reason.hint(&self.name),
             NotRun::TakesAway { by, .. } => format!(
                 "first replace {}, or end it: host-app unload {}; at a start of the host this \
                  version would run, and {} would not",

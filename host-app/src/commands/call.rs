@@ -1,5 +1,6 @@
 use std::io;
 
+use plugbay_loader::manifest::Selector;
 use plugbay_loader::{CallError, PluginId, PluginState};
 use serde_json::Value;
 
@@ -53,7 +54,12 @@ fn call_alone(settings: &Settings, target: &Target, arguments: &str) -> Result<V
         Err(failure) => failure,
     };
     if plugin.parse::<PluginId>().is_err() {
-        return Err(nowhere());
+        let id_of = |(id, _): (&str, &str)| id.parse::<PluginId>();
+        let is_range = plugin.split_once('@').is_some_and(|parts| id_of(parts).is_ok());
+        return Err(match is_range && plugin.parse::<Selector>().is_err() {
+            true => Failure::of_call(&CallError::Range { name: plugin.clone() }),
+            false => nowhere(),
+        });
     }
     let bar = Bar::new();
     let host = settings.host_of_one_command().only(plugin).on_progress(bar.reporter()).build()?;

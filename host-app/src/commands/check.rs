@@ -34,6 +34,8 @@ pub fn run(common: &Common, paths: &[PathBuf], output: &Output) -> Result<Exit, 
     drop(bar);
     if paths.is_empty() {
         survey.check_tables(&settings, &BTreeSet::new())?;
+        let names = survey.names();
+        survey.notices.extend(settings.names_of_nobody(&names));
     }
 
     let exits: Vec<_> = survey.refused.iter().map(|refusal| Exit::of(&refusal.error)).collect();

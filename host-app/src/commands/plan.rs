@@ -66,6 +66,7 @@ pub fn view(
     survey.check_tables(settings, &BTreeSet::new())?;
     let not_run = survey.refused.iter().map(RefusedLine::from).collect();
     let mut plan = PlanView::new(&survey.plan, not_run, None);
+    plan.advice.extend(settings.names_of_nobody(&survey.names()));
     plan.advice.extend(survey.absent_secrets);
     Ok((plan, settings.check_lock(&survey.plan)))
 }

@@ -14,6 +14,7 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 use serde_json::Value;
 
+use super::places::pointer;
 use super::{File, Settings};
 use crate::exit::{Exit, Failure};
 
@@ -148,6 +149,11 @@ impl Tables {
         }
     }
 
+    /// The file that they stand in.
+    pub(super) fn document(&self) -> Option<&Document<()>> {
+        self.document.as_ref()
+    }
+
     /// That nobody knows a key, and which may be meant.
     fn unknown(&self, name: &str, registered: &BTreeSet<&str>) -> Failure {
         let known = || own_keys().iter().copied().chain(registered.iter().copied());
@@ -161,7 +167,7 @@ impl Tables {
         );
         let told = match &self.document {
             Some(document) => {
-                document.point_out_key(&pointer(name), message, hint.clone()).to_string()
+                document.point_out_key(&pointer(&[name]), message, hint.clone()).to_string()
             }
             None => message,
         };
@@ -193,23 +199,12 @@ impl Settings {
             if unsettled.problems().iter().all(|problem| problem.code() == "PB1504") {
                 continue;
             }
-            let told = match self.tables.document.clone() {
-                Some(mut document) => {
-                    let wrong = unsettled.point_out(&mut document, &pointer(name));
-                    wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-                }
-                None => error.to_string(),
-            };
+            let told = self.point_out(&[name], &error).unwrap_or_else(|| error.to_string());
             let told = format!("{told}\nThe plugin `{}` registers this table.", owner.id);
             return Err(Failure::new(error.code(), Exit::Failed, told, error.hint()));
         }
         Ok(())
     }
-}
-
-/// As JSON Pointer has it.
-fn pointer(name: &str) -> String {
-    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 fn short(name: &str) -> String {

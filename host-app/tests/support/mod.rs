@@ -146,7 +146,16 @@ pub struct Running {
 
 impl Running {
     pub fn start(command: &mut Command, words: &[&str]) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        Self::spawn(command.stderr(Stdio::inherit()), words)
+    }
+
+    /// `host-app run`, once it listens, with what it logs in a file.
+    pub fn start_with_log(command: &mut Command, log: &Path) -> Self {
+        Self::spawn(command.stderr(std::fs::File::create(log).unwrap()), &LISTENS)
+    }
+
+    fn spawn(command: &mut Command, words: &[&str]) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
         thread::spawn(move || {

@@ -41,4 +41,4 @@ pub use missing::{Because, Missing};
 pub use offer::{Name, Offer, Refused};
 pub use policy::{Active, Held, KindRule, Line, Policy, Versions};
 pub use profile::{Profile, UnknownProfile};
-pub use reason::{Reason, Why};
+pub use reason::{Reason, Then, Why};

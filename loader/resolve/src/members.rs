@@ -1,7 +1,7 @@
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use plugbay_manifest::{PluginId, takes};
-use semver::VersionReq;
+use semver::{Version, VersionReq};
 
 use crate::excerpt::Excerpt;
 use crate::offer::Offer;
@@ -58,7 +58,15 @@ pub(crate) struct Membership<'a> {
     /// None where everything is in question.
     members: Option<&'a Members>,
     only: Option<&'a BTreeSet<PluginId>>,
-    plugins: Vec<(&'a PluginId, &'a Member)>,
+    plugins: Vec<Named<'a>>,
+}
+
+/// A plugin that a stack names.
+struct Named<'a> {
+    id: &'a PluginId,
+    member: &'a Member,
+    /// Whether there is a file of a version that would do.
+    is_there: bool,
 }
 
 impl<'a> Membership<'a> {
@@ -66,14 +74,23 @@ impl<'a> Membership<'a> {
         let members = policy.members.as_ref();
         let mut plugins = Vec::new();
         if let Some(members) = members {
-            let there: HashSet<&str> =
-                offers.iter().map(|offer| offer.manifest.id.as_str()).collect();
-            let is_there = |id: &PluginId| there.contains(id.as_str());
+            let mut there: HashMap<&str, Vec<&Version>> = HashMap::new();
+            for manifest in offers.iter().map(|offer| &offer.manifest) {
+                there.entry(manifest.id.as_str()).or_default().push(&manifest.version);
+            }
+            let is_there = |id: &PluginId| there.contains_key(id.as_str());
+            let would_do = |id: &PluginId, range| {
+                let mut of_it = there.get(id.as_str()).into_iter().flatten();
+                of_it.any(|version| takes(range, version))
+            };
             let counts = |member: &&Member| {
                 member.only_with.is_empty() || member.only_with.iter().any(is_there)
             };
             let found = members.plugins.iter().filter(counts);
-            plugins.extend(found.filter_map(|member| Some((member.id_in(is_there)?, member))));
+            plugins.extend(found.filter_map(|member| {
+                let id = member.id_in(is_there)?;
+                Some(Named { id, member, is_there: would_do(id, &member.version) })
+            }));
         }
         Self { members, only: policy.only.as_ref(), plugins }
     }
@@ -82,7 +99,7 @@ impl<'a> Membership<'a> {
     pub(crate) fn names(&self, offer: &Offer) -> bool {
         let manifest = &offer.manifest;
         self.members.is_some_and(|members| {
-            self.plugins.iter().any(|(id, _)| **id == manifest.id)
+            self.plugins.iter().any(|named| *named.id == manifest.id)
                 || manifest.kinds.iter().any(|kind| members.kinds.contains(kind))
         })
     }
@@ -108,8 +125,8 @@ impl<'a> Membership<'a> {
     pub(crate) fn against(&self, offer: &Offer) -> Option<Reason> {
         let stack = &self.members?.stack;
         let manifest = &offer.manifest;
-        let of_it = self.plugins.iter().filter(|(id, _)| **id == manifest.id);
-        of_it.map(|(_, member)| member).find_map(|member| {
+        let mut of_it = self.plugins.iter().filter(|named| *named.id == manifest.id);
+        of_it.find_map(|Named { member, is_there, .. }| {
             if let Some(kind) = member.kind.as_ref().filter(|kind| !manifest.kinds.contains(kind)) {
                 return Some(Reason::StackKind {
                     stack: stack.clone(),
@@ -120,6 +137,7 @@ impl<'a> Membership<'a> {
             (!takes(&member.version, &manifest.version)).then(|| Reason::StackVersion {
                 stack: stack.clone(),
                 range: member.version.clone(),
+                is_there: *is_there,
             })
         })
     }

@@ -37,9 +37,11 @@ impl Missing {
 
     pub(crate) fn hint(&self) -> String {
         match &self.because {
-            Some(Because { name, root: None, .. }) => {
-                format!("first let {} run", name.id)
+            // Another version may run, which does not do.
+            Some(Because { name, root: None, .. }) if self.is_of(&name.id) => {
+                format!("first let {} run", self.wants)
             }
+            Some(Because { name, root: None, .. }) => format!("first let {name} run"),
             Some(Because { root: Some(root), .. }) => {
                 format!("begin with {}: host-app plan --why {}", root.id, root.id)
             }

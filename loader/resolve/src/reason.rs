@@ -51,6 +51,8 @@ pub enum Reason {
         stack: String,
         /// Those versions.
         range: VersionReq,
+        /// Whether there is a file of such a version.
+        is_there: bool,
     },
     /// The stack that names it takes it for something else.
     #[error("the stack {} takes it as {kind}, and it is {}", .stack.escape_debug(), of_kinds(.found))]
@@ -190,12 +192,28 @@ pub enum Why {
     Version,
     /// Nothing is said, and its id comes first.
     Id,
+    /// Somebody enabled both, so something else decides.
+    BothByHand(Then),
+    /// It is a newer version of the same plugin.
+    Newer,
     /// One that goes before both needs it.
     NeededBy(Name),
     /// What the other one needs itself needs it.
     OwnNeed(Name),
     /// It can run beside this other version.
     Beside(Version),
+}
+
+/// What decides between two that were both enabled by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Then {
+    /// The one is named earlier in the lists of precedence.
+    Precedence,
+    /// Its version is higher.
+    Version,
+    /// Its id comes first.
+    Id,
 }
 
 impl Reason {
@@ -227,9 +245,10 @@ impl Reason {
         }
     }
 
-    /// What to do about it. `id` is the plugin that does not run; files are for the caller
+    /// What to do about it. `name` is what does not run; files are for the caller
     /// to name.
-    pub fn hint(&self, id: &PluginId) -> String {
+    pub fn hint(&self, name: &Name) -> String {
+        let id = &name.id;
         match self {
             Self::Host { needs, .. } => format!("use a host {needs}, or another version of {id}"),
             Self::Features { has, .. } if has.is_empty() => {
@@ -241,6 +260,10 @@ impl Reason {
             Self::Disabled => format!("let it run with: host-app enable {id}"),
             Self::NotEnabled { .. } => format!("enable every version with: host-app enable {id}"),
             Self::NotMember { stack } => format!("name {id} in the stack {stack}, or use none"),
+            Self::StackVersion { stack, is_there: true, .. } => format!(
+                "a version that the stack takes is there; for this one, widen the range in the \
+                 stack {stack}"
+            ),
             Self::StackVersion { stack, .. } => {
                 format!(
                     "put such a version into the folder, or widen the range in the stack {stack}"
@@ -276,8 +299,8 @@ impl Reason {
             Self::Conflict { with, said_by: Some(by), .. } => {
                 format!("take {id} or {}, or the conflict between them, out of {by}", with.id)
             }
-            Self::Conflict { with, why, .. } => why.hint(id, with, None),
-            Self::Kind { kind, with, why, .. } => why.hint(id, with, Some(kind)),
+            Self::Conflict { with, why, .. } => why.hint(name, with, None),
+            Self::Kind { kind, with, why, .. } => why.hint(name, with, Some(kind)),
             Self::Circle { .. } => {
                 "let one of them do without another: optional = true in its plugin.toml".into()
             }
@@ -289,8 +312,8 @@ impl Reason {
 }
 
 impl Why {
-    fn hint(&self, id: &PluginId, with: &Name, kind: Option<&str>) -> String {
-        let other = &with.id;
+    fn hint(&self, name: &Name, with: &Name, kind: Option<&str>) -> String {
+        let (Name { id, version }, other) = (name, &with.id);
         match (self, kind) {
             (Self::NeededBy(name), _) => {
                 format!("choose between {id} and {}: host-app disable {}", name.id, name.id)
@@ -300,12 +323,34 @@ impl Why {
                 name.id
             ),
             (Self::Beside(_), _) => format!("if it is not needed: host-app disable {other}"),
+            // What decides between plugins does not between versions of one.
+            (_, _) if id == other => format!(
+                "take it in the place of the other version with: host-app enable \
+                 '{id}@={version}', or remove the other file"
+            ),
             (Self::Member, _) => format!("name {id} in the stack in the place of {other}"),
             (Self::ByHand, _) => format!("take that back with: host-app disable {other}"),
+            (Self::BothByHand(_), kind) => {
+                let mut help = format!("choose one of them: host-app disable {other}");
+                if let Some(kind) = kind {
+                    help.push_str(&format!(", or name {id} first in [precedence] {kind}"));
+                }
+                help
+            }
             (_, Some(kind)) => format!(
                 "prefer it with: host-app enable {id}, or name it first in [precedence] {kind}"
             ),
             (_, None) => format!("prefer it with: host-app enable {id}"),
+        }
+    }
+}
+
+impl Then {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Precedence => "it goes before it by precedence",
+            Self::Version => "its version is higher",
+            Self::Id => "its id comes first",
         }
     }
 }
@@ -318,6 +363,10 @@ impl fmt::Display for Why {
             Self::Precedence => f.write_str("runs: it goes before it by precedence"),
             Self::Version => f.write_str("runs: its version is higher, and no precedence is set"),
             Self::Id => f.write_str("runs: its id comes first, and nothing else decides"),
+            Self::BothByHand(then) => {
+                write!(f, "runs: both were enabled by hand, and {}", then.words())
+            }
+            Self::Newer => f.write_str("runs: its version is higher"),
             Self::NeededBy(name) => write!(f, "runs: {name} needs it"),
             Self::Beside(version) => {
                 write!(f, "runs, and can do so beside version {version}, which is taken")

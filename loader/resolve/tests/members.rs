@@ -137,8 +137,21 @@ fn a_conflict_that_a_third_one_tells_of_holds_both_ways_and_names_him() {
         );
         let held = &told.decision.held_back[0];
         assert_eq!(held.reason.code(), "PB0309");
-        assert!(
-            held.reason.hint(&id("b")).contains("the conflict between them, out of the stack ml")
-        );
+        assert!(told.help()[0].contains("the conflict between them, out of the stack ml"));
     }
+}
+
+/// The help was to put in what was there.
+#[test]
+fn where_a_version_is_there_that_the_stack_takes_the_help_says_so() {
+    let offers = [offer("a", "1.4.0", ""), offer("a", "2.0.0", "")];
+    let policy = stack(&["a@^1"]);
+    let both = told(&offers, &policy);
+    assert_eq!(both.runs(), ["a 1.4.0"]);
+    let widen = "widen the range in the stack ml";
+    let there = "a 2.0.0: a version that the stack takes is there; for this one, ";
+    let there = format!("{there}{widen}");
+    assert_eq!(both.help(), [there]);
+    let lacks = told(&offers[1..], &policy);
+    assert_eq!(lacks.help(), [format!("a 2.0.0: put such a version into the folder, or {widen}")]);
 }

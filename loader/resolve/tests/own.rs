@@ -4,7 +4,7 @@ mod support;
 
 use plugbay_resolve::Versions;
 
-use self::support::{id, needing_itself, offer, policy, told};
+use self::support::{needing_itself, offer, policy, told};
 
 #[test]
 fn what_needs_itself_is_met_by_itself() {
@@ -26,8 +26,8 @@ fn what_needs_another_version_of_itself_runs_where_both_can() {
     let one = told(&offers, &policy);
     assert_eq!(one.runs(), ["a 1.4.0"]);
     assert_eq!(one.why(), ["a 2.0.0: needs a ^1, found a 1.4.0, which would take its own place"]);
-    let hint = one.decision.held_back[0].reason.hint(&id("a"));
-    assert_eq!(hint, "use a version of a that does not need another one in its own place");
+    let help = "a 2.0.0: use a version of a that does not need another one in its own place";
+    assert_eq!(one.help(), [help]);
     policy.versions = Versions::Compatible;
     assert_eq!(told(&offers, &policy).levels(), [["a"], ["a"]]);
     assert_eq!(told(&offers[..1], &policy).why(), ["a 2.0.0: needs a ^1, and there is none"]);

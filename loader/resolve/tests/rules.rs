@@ -255,6 +255,85 @@ fn one_of_a_kind_runs_and_precedence_says_which() {
     assert!(third.why()[0].ends_with("mlflow 2.0.0 runs: it was enabled by hand"));
 }
 
+/// The help was to enable the other one, which it was already.
+#[test]
+fn of_two_that_were_enabled_by_hand_the_help_is_to_choose() {
+    let mut policy = policy();
+    policy.kinds.insert("tracker".into(), single());
+    policy.enabled = vec!["mlflow".parse().unwrap(), "wandb".parse().unwrap()];
+    let of = |version: &str| {
+        let kind = "kinds = [\"tracker\"]";
+        [offer("mlflow", "1.0.0", kind), offer("wandb", version, kind)]
+    };
+    let by_id = told(&of("1.0.0"), &policy);
+    assert_eq!(
+        by_id.why(),
+        ["wandb 1.0.0: one tracker runs at a time, and mlflow 1.0.0 runs: both were enabled by \
+          hand, and its id comes first"]
+    );
+    assert_eq!(
+        by_id.help(),
+        ["wandb 1.0.0: choose one of them: host-app disable mlflow, or name wandb first in \
+          [precedence] tracker"]
+    );
+    let by_version = told(&of("2.0.0"), &policy);
+    assert!(by_version.why()[0].ends_with("both were enabled by hand, and its version is higher"));
+    policy.precedence.insert("tracker".into(), vec![id("mlflow")]);
+    let by_precedence = told(&of("2.0.0"), &policy);
+    let why = "both were enabled by hand, and it goes before it by precedence";
+    assert!(by_precedence.why()[0].ends_with(why), "{:?}", by_precedence.why());
+    // Without a kind there is no precedence.
+    policy.kinds.clear();
+    let mut apart = of("1.0.0");
+    apart[1] = offer("wandb", "1.0.0", "conflicts = [\"mlflow\"]");
+    let apart = told(&apart, &policy);
+    assert_eq!(apart.help(), ["wandb 1.0.0: choose one of them: host-app disable mlflow"]);
+}
+
+/// The help was what decides between plugins, and both are one.
+#[test]
+fn of_two_versions_of_one_plugin_the_help_is_to_enable_one() {
+    let mut policy = policy();
+    policy.versions = Versions::Compatible;
+    policy.kinds.insert("data_source".into(), single());
+    let kind = "kinds = [\"data_source\"]";
+    let offers = [offer("sql", "1.4.0", kind), offer("sql", "2.0.0", kind)];
+    for enabled in [&[][..], &["sql"]] {
+        policy.enabled = enabled.iter().map(|it| it.parse().unwrap()).collect();
+        let told = told(&offers, &policy);
+        assert_eq!(
+            told.why(),
+            ["sql 1.4.0: one data_source runs at a time, and sql 2.0.0 runs: its version is \
+              higher"]
+        );
+        let help = "sql 1.4.0: take it in the place of the other version with: host-app enable \
+                    'sql@=1.4.0', or remove the other file";
+        assert_eq!(told.help(), [help]);
+    }
+    policy.enabled = vec!["sql@=1.4.0".parse().unwrap()];
+    assert_eq!(told(&offers, &policy).runs(), ["sql 1.4.0"]);
+}
+
+/// Another version of it ran, so it seemed to be done.
+#[test]
+fn the_help_for_what_is_missing_names_the_version_that_is_to_run() {
+    let offers = [
+        offer("a", "1.0.0", "[dependencies]\nsql = \"2\""),
+        offer("b", "1.0.0", "[dependencies]\nweb = \"*\""),
+        offer("sql", "1.4.0", ""),
+        offer("sql", "2.0.0", ""),
+        offer("web", "1.0.0", ""),
+    ];
+    let mut policy = policy();
+    policy.enabled = vec!["sql@1".parse().unwrap()];
+    policy.disabled = [id("web")].into();
+    let told = told(&offers, &policy);
+    assert!(told.runs().contains(&"sql 1.4.0".to_owned()));
+    let help = told.help();
+    assert!(help.contains(&"a 1.0.0: first let sql ^2 run".to_owned()), "{help:?}");
+    assert!(help.contains(&"b 1.0.0: first let web run".to_owned()), "{help:?}");
+}
+
 #[test]
 fn one_of_each_sub_type_runs() {
     let source = |name: &str| format!("kinds = [{{ id = \"data_source\", source = \"{name}\" }}]");
@@ -383,8 +462,7 @@ fn a_kind_that_a_strict_host_does_not_know_is_refused_with_a_suggestion() {
         told.why(),
         ["a 1.0.0: is of the kind `experiment_traker`, which this host does not know"]
     );
-    let reason = &told.decision.held_back[0].reason;
-    assert!(reason.hint(&id("a")).contains("`experiment_tracker` is meant"));
+    assert!(told.help()[0].contains("`experiment_tracker` is meant"));
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::discover::discover_file;
 use crate::error::{Error, Explain};
 use crate::events::{Cause, Happening, Reconfigured, Times};
 use crate::extensions::Extensions;
-use crate::reload::Outcome;
+use crate::reload::{LookedAt, Outcome};
 use crate::report::{PluginState, Refusal};
 use crate::seat::{Named, Seat};
 use crate::verify::{Verified, verify};
@@ -157,6 +157,17 @@ impl Inner {
         let replaced = self.replace(resolved, &active, &Cause::Request, Times::default());
         let (reloaded, _) = replaced.map_err(LoadPluginError::Refused)?;
         Ok(Outcome::Reloaded(Box::new(reloaded)))
+    }
+
+    /// Lets those go on that would come by other secrets now than they have, with what they
+    /// were given.
+    pub(super) fn fetch_secrets(&self) -> Vec<LookedAt> {
+        let serving = self.all_serving().into_iter();
+        // Who was given something else than is written waits for more than secrets.
+        let its = serving.filter(|(_, active)| self.has_what_holds(active));
+        let gone_on = its.map(|(seat, _)| (seat.id().clone(), self.go_on_with_it(&seat)));
+        let changed = gone_on.filter(|(_, outcome)| !matches!(outcome, Ok(Outcome::Unchanged)));
+        changed.map(|(plugin, outcome)| LookedAt { plugin, outcome }).collect()
     }
 
     /// The good files of a plugin in the folders, where the newest one of this seat is

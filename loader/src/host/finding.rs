@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use plugbay_interface::manifest::{Selector, takes};
+use plugbay_interface::manifest::{PluginId, Selector, takes};
 use semver::VersionReq;
 
 use super::Inner;
@@ -92,7 +92,14 @@ impl Inner {
         if let Err(error) = self.running() {
             return error.into();
         }
-        let Ok(named) = Named::read(id) else { return self.unknown(id) };
+        let Ok(named) = Named::read(id) else {
+            return match id.split_once('@') {
+                Some((plugin, _)) if plugin.parse::<PluginId>().is_ok() => {
+                    CallError::Range { name: id.to_owned() }
+                }
+                _ => self.unknown(id),
+            };
+        };
         // Of versions side by side, others may serve.
         let serving = self.table.load().versions(named.id());
         let known = self.known.lock();

@@ -178,7 +178,7 @@ impl Finding {
             Fault::NoVersion { .. } => {
                 "put such a version into a plugins folder, or widen the range in the stack".into()
             }
-            Fault::Clash { name, reason } => reason.hint(&name.id),
+            Fault::Clash { name, reason } => reason.hint(name),
             Fault::WrongKind { .. } => {
                 "correct the kind in the stack, or name a plugin that is of it".into()
             }
@@ -287,7 +287,7 @@ impl Stack {
                 Fault::NotRun(Box::new(Against {
                     code: other.code().to_owned(),
                     reason: other.to_string(),
-                    help: other.hint(&id),
+                    help: other.hint(&name),
                 }))
             }),
         })
@@ -336,7 +336,7 @@ fn fault_of_kind(kind: &String, facts: &Facts<'_>) -> Option<Fault> {
         _ => Fault::NotRun(Box::new(Against {
             code: reason.code().to_owned(),
             reason: format!("{name}: {reason}"),
-            help: reason.hint(&name.id),
+            help: reason.hint(&name),
         })),
     })
 }

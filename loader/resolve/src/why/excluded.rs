@@ -2,7 +2,7 @@
 
 use super::{Explained, Found, NotFound};
 use crate::goals::{GroupRule, Requirement, Wanted};
-use crate::reason::{Reason, Why, wanted};
+use crate::reason::{Reason, Then, Why, wanted};
 
 /// Those that run and exclude it, of which each is asked whether it is why, where it may
 /// be something else.
@@ -70,9 +70,20 @@ impl Explained<'_> {
             return Ok(Some(match () {
                 () if one.member != two.member => Why::Member,
                 () if one.by_hand != two.by_hand => Why::ByHand,
-                () if one.position != two.position => Why::Precedence,
-                () if newest(&one.files) != newest(&two.files) => Why::Version,
-                () => Why::Id,
+                () if self.offers[runs].manifest.id == self.offers[other].manifest.id => Why::Newer,
+                () => {
+                    let then = match () {
+                        () if one.position != two.position => Then::Precedence,
+                        () if newest(&one.files) != newest(&two.files) => Then::Version,
+                        () => Then::Id,
+                    };
+                    match then {
+                        _ if one.by_hand => Why::BothByHand(then),
+                        Then::Precedence => Why::Precedence,
+                        Then::Version => Why::Version,
+                        Then::Id => Why::Id,
+                    }
+                }
             }));
         }
         if let Some((goal, file)) = self.backing.get(&runs)

@@ -81,6 +81,16 @@ impl Told {
         held.map(|one| format!("{}: {}", self.offers[one.offer].name(), one.reason)).collect()
     }
 
+    /// `id version: help` of those that do not.
+    pub fn help(&self) -> Vec<String> {
+        let held = self.decision.held_back.iter();
+        let told = held.map(|one| {
+            let name = self.offers[one.offer].name();
+            format!("{name}: {}", one.reason.hint(&name))
+        });
+        told.collect()
+    }
+
     pub fn advice(&self) -> Vec<String> {
         self.decision.advice.iter().map(ToString::to_string).collect()
     }
