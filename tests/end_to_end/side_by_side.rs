@@ -58,7 +58,10 @@ fn a_caller_gets_the_versions_that_it_asks_for() {
     let error = host.call("sql@^3", "count", json!({})).unwrap_err();
     assert_eq!(error.code(), "PB0708");
     assert_eq!(error.to_string(), "no version of the plugin `sql` that is ^3 serves: 1.4.0, 2.0.0");
-    assert_eq!(host.call("sql@?", "count", json!({})).unwrap_err().code(), "PB0701");
+    let error = host.call("sql@?", "count", json!({})).unwrap_err();
+    assert_eq!(error.code(), "PB0901");
+    assert_eq!(error.to_string(), "the versions of `sql@?` cannot be read");
+    assert_eq!(host.call("?@1", "count", json!({})).unwrap_err().code(), "PB0701");
     assert_eq!(host.plan().versions(&"sql".parse().unwrap()).count(), 2);
 }
 
