@@ -3,7 +3,7 @@
 //! is decided anew.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plugbay_resolve::{Offer, Reason};
@@ -21,7 +21,7 @@ use crate::report::{PluginState, Refusal};
 use crate::resolve::{Plan, ResolveError, Resolved, offer, one_line};
 use crate::seat::Seat;
 use crate::unload::{UnloadError, Unloaded};
-use crate::verify::{Verified, verify};
+use crate::verify::{Verified, VerifyError, verify};
 
 /// Decisions for one change. Each one that is not the last is because something failed, or
 /// a file was exchanged meanwhile.
@@ -224,7 +224,12 @@ impl Inner {
                     }
                     continue;
                 }
-                let Some(resolved) = self.admitted(plan, offer, fresh) else { return false };
+                let Some(resolved) = self.admitted(plan, offer, fresh) else {
+                    // What was looked at is not looked at once more.
+                    let new = new.into_iter().map(Resolved::into_verified);
+                    fresh.extend(new.map(|one| (one.path().to_owned(), one)));
+                    return false;
+                };
                 match old {
                     None => new.push(resolved),
                     Some(_) => {
@@ -254,12 +259,7 @@ impl Inner {
     ) -> Option<Resolved> {
         let of_now = match fresh.remove(&offer.path) {
             Some(verified) => Ok(verified),
-            None => {
-                self.set_copy_aside(offer);
-                let again = self.verify_again(offer);
-                self.workspace.drop_spares();
-                again
-            }
+            None => self.verified_now(offer),
         };
         let error = match of_now.map(|verified| plan.admit(verified)) {
             Ok(Ok(resolved)) => return Some(resolved),
@@ -269,30 +269,62 @@ impl Inner {
             }
             Err(error) => error,
         };
-        // Half of it may be written, and nobody would tell of the other half.
-        let may_pass = error.is_some() && self.options.watch.is_none();
-        if may_pass && self.sleep_on(plan, offer) {
-            let Offer { path, manifest, .. } = offer;
-            let plugin = Some((manifest.id.clone(), manifest.version.clone()));
-            let refusal = error.map(|refusal| Refusal::new(path, plugin, refusal.error));
-            refusal.into_iter().for_each(|refusal| self.turn_away(refusal, &Cause::File));
+        let is_gone = error.code() == "PB0201";
+        let is_told = self.is_worth_telling(&error);
+        let refusal = Arc::new(refusal_of(offer, error));
+        // Half of it may be written, and nobody may tell of the other half.
+        if !is_gone && self.sleep_on(plan, offer) {
+            self.turn_away(refusal, &Cause::File);
             return None;
         }
-        let mut known = self.known.lock();
-        known.files.remove(&offer.path);
-        known.by_hand.retain(|_, it| it.path != offer.path);
-        drop(known);
-        if let Some(refusal) = error {
-            let Offer { path, manifest, .. } = offer;
-            let plugin = Some((manifest.id.clone(), manifest.version.clone()));
-            let refusal = Arc::new(Refusal::new(path, plugin, refusal.error));
+        self.is_no_good_file(&offer.path);
+        self.sleeps_no_more_as(offer);
+        if is_told {
             self.tell_refusal(&refusal, &Cause::File);
             self.remember(refusal);
         }
         None
     }
 
-    fn verify_again(&self, offer: &Offer) -> Result<Verified, Option<Box<Refusal>>> {
+    /// The file as it is now. Where it is being written, or broken, and the plugin sleeps:
+    /// what that was verified as, as the file of a plugin that serves changes nothing then.
+    fn verified_now(&self, offer: &Offer) -> Result<Verified, VerifyError> {
+        let copy = self.set_copy_aside(offer);
+        let verified = self.verify_again(offer).or_else(|error| {
+            let copy = copy.filter(|_| error.code() != "PB0201");
+            let Some(verified) = copy.and_then(|copy| self.verified_copy(&copy, offer)) else {
+                return Err(error);
+            };
+            if self.is_worth_telling(&error) {
+                self.known.lock().files.remove(&offer.path);
+                self.turn_away(refusal_of(offer, error), &Cause::File);
+            }
+            Ok(verified)
+        });
+        self.workspace.drop_spares();
+        verified
+    }
+
+    /// What was copied from a file once, as long as it has the same bytes.
+    fn verified_copy(&self, copy: &Path, offer: &Offer) -> Option<Verified> {
+        let verified = verify(discover_file(copy), &self.workspace, &self.options.verify).ok()?;
+        let is_it = verified.hash().to_hex().as_str() == offer.hash;
+        is_it.then(|| verified.known_as(&offer.path))
+    }
+
+    /// That a file is gone, or written, is told by itself, where somebody watches.
+    fn is_worth_telling(&self, error: &VerifyError) -> bool {
+        let is_watched = self.options.watch.is_some();
+        error.code() != "PB0201" && !(error.is_unfinished() && is_watched)
+    }
+
+    fn is_no_good_file(&self, path: &Path) {
+        let mut known = self.known.lock();
+        known.files.remove(path);
+        known.by_hand.retain(|_, it| it.path != path);
+    }
+
+    fn verify_again(&self, offer: &Offer) -> Result<Verified, VerifyError> {
         let open = self.options.verify.allow_world_writable;
         let found = discover_one(&offer.path, &self.options.folders, open);
         let candidate = match found {
@@ -300,12 +332,7 @@ impl Inner {
             // From outside of the folders.
             Ok(None) | Err(_) => discover_file(&offer.path),
         };
-        verify(candidate, &self.workspace, &self.options.verify).map_err(|error| {
-            // That it is gone, or written, is told by itself, where somebody watches.
-            let is_watched = self.options.watch.is_some();
-            let quiet = error.code() == "PB0201" || (error.is_unfinished() && is_watched);
-            (!quiet).then(|| Box::new(Refusal::from(error)))
-        })
+        verify(candidate, &self.workspace, &self.options.verify)
     }
 
     /// Whether a new version did not take over: then the one before goes on.
@@ -463,4 +490,10 @@ impl Inner {
             }
         }
     }
+}
+
+/// That the file of a plan is none any more.
+fn refusal_of(offer: &Offer, error: VerifyError) -> Refusal {
+    let plugin = Some((offer.manifest.id.clone(), offer.manifest.version.clone()));
+    Refusal::new(&offer.path, plugin, error.into())
 }
