@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use plugbay_fixture_contract::Speaker;
@@ -238,6 +239,37 @@ fn by_hand() {
     host.disable("a").unwrap();
     host.enable("a").unwrap();
     assert_eq!(count(&host, "a").unwrap(), 1);
+}
+
+/// Between a call that found it unloaded and its answer it was put to sleep, which is no reason
+/// to refuse a call.
+#[test]
+fn a_call_while_it_is_unloaded_is_told_so_although_it_sleeps_by_then() {
+    let folder = Folder::new();
+    folder.write("a.so", piece("a", "1.0.0", ON_DEMAND));
+    let (host, _) = folder.start();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let callers: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut told = BTreeSet::new();
+                    while !over.load(Ordering::Relaxed) {
+                        told.extend(count(&host, "a").err().map(|error| error.to_string()));
+                    }
+                    told
+                })
+            })
+            .collect();
+        for _ in 0..100 {
+            let _ = host.unload("a");
+            host.start().unwrap();
+        }
+        over.store(true, Ordering::Relaxed);
+        for told in callers.into_iter().flat_map(|caller| caller.join().unwrap()) {
+            assert!(!told.contains("is on demand"), "{told}");
+        }
+    });
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::Inner;
 use crate::activate::Active;
 use crate::call::CallError;
 use crate::error::Error;
+use crate::on_thread::waits_for_a_host;
 use crate::report::{PluginState, Refusal};
 use crate::seat::{Named, Seat, Several};
 use crate::slot::Slot;
@@ -122,6 +123,8 @@ impl Inner {
             let state = match record.state {
                 // The table and this record change one after the other.
                 PluginState::Active => PluginState::Retiring,
+                // It was not there yet when it was looked for.
+                PluginState::OnDemand if !waits_for_a_host() => PluginState::Unloaded,
                 state => state,
             };
             let (plugin, name) = (named.id().clone(), seat.to_string());
