@@ -1,5 +1,6 @@
 //! What a program holds. What its functions do is in the files of `host/`.
 
+mod admitting;
 mod attempts;
 mod bring_up;
 mod by_hand;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use plugbay_fixture_contract::Speaker;
@@ -144,8 +145,17 @@ fn a_file_that_changes_or_goes_before_the_first_call() {
     assert_eq!(all_loaded(&host, 2), ["b 1.0.0", "a 3.0.0"]);
 }
 
+/// Takes away what hosts have copied.
+fn remove_copies(folder: &Folder) {
+    let live = fs::read_dir(folder.beside("cache/live")).unwrap().flatten();
+    let files = live.filter_map(|it| fs::read_dir(it.path()).ok()).flatten().flatten();
+    for copy in files.map(|it| it.path()).filter(|it| it.extension().is_some()) {
+        fs::remove_file(copy).unwrap();
+    }
+}
+
 #[test]
-fn a_file_that_is_being_written_is_looked_at_again_by_the_next_call() {
+fn a_file_that_is_being_written_and_has_no_copy_is_looked_at_again_by_the_next_call() {
     let folder = Folder::new();
     let (old, new) = (piece("a", "1.0.0", ON_DEMAND), piece("a", "2.0.0", ON_DEMAND));
     let path = folder.write("a.so", &old);
@@ -153,6 +163,7 @@ fn a_file_that_is_being_written_is_looked_at_again_by_the_next_call() {
     folder.write("b.so", piece("b", "1.0.0", &needs));
     // Nobody watches.
     let (host, _) = folder.start();
+    remove_copies(&folder);
     let mut writer = fs::File::create(&path).unwrap();
     writer.write_all(&new[..new.len() / 2]).unwrap();
     for plugin in ["a", "b"] {
@@ -228,6 +239,37 @@ fn by_hand() {
     host.disable("a").unwrap();
     host.enable("a").unwrap();
     assert_eq!(count(&host, "a").unwrap(), 1);
+}
+
+/// Between a call that found it unloaded and its answer it was put to sleep, which is no reason
+/// to refuse a call.
+#[test]
+fn a_call_while_it_is_unloaded_is_told_so_although_it_sleeps_by_then() {
+    let folder = Folder::new();
+    folder.write("a.so", piece("a", "1.0.0", ON_DEMAND));
+    let (host, _) = folder.start();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let callers: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut told = BTreeSet::new();
+                    while !over.load(Ordering::Relaxed) {
+                        told.extend(count(&host, "a").err().map(|error| error.to_string()));
+                    }
+                    told
+                })
+            })
+            .collect();
+        for _ in 0..100 {
+            let _ = host.unload("a");
+            host.start().unwrap();
+        }
+        over.store(true, Ordering::Relaxed);
+        for told in callers.into_iter().flat_map(|caller| caller.join().unwrap()) {
+            assert!(!told.contains("is on demand"), "{told}");
+        }
+    });
 }
 
 #[test]

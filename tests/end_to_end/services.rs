@@ -9,7 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use plugbay_fixture_contract::Speaker;
-use plugbay_loader::{Explain, Held, Host, HostBuilder, Pin, Service, full_message};
+use plugbay_interface::crossing::Stream;
+use plugbay_loader::{
+    Explain, Happening, Held, Host, HostBuilder, Pin, Service, WatchOptions, full_message,
+};
 use plugbay_tests::{
     Folder, block_on, build, mapped_below, reloaded, until, while_calling, with_embedded,
     with_section,
@@ -533,4 +536,42 @@ fn a_waker_that_another_plugin_keeps_keeps_its_library() {
     assert_eq!(unloaded.pinned, Some(Pin::Wakers { count: 1 }));
     until(|| bed.host.pinned().is_empty());
     assert_eq!(mapped_below(&bed.folder.beside("cache")), 1);
+}
+
+/// How long a call by contract runs nobody knows, so attempts to replace what it uses went on
+/// and on, and each let the others wait twice as long as the one before.
+#[test]
+fn a_long_call_by_contract_lets_the_others_wait_only_for_a_moment() {
+    let bed =
+        Bed::with(|host| host.watch(WatchOptions::default()).drain_limit(Duration::from_secs(1)));
+    let events = bed.host.events();
+    let (numbers, last) = mpsc::channel();
+    let (begun, begins) = mpsc::channel();
+    let speaker = bed.speaker.clone();
+    let waits = std::iter::from_fn(move || {
+        let _ = begun.send(());
+        last.recv().ok().map(Ok)
+    });
+    let long = thread::spawn(move || speaker.call(|it| it.sum(Stream::new(waits))));
+    begins.recv().unwrap();
+    bed.folder.put_whole("speaker.so", &version(2));
+    plugbay_tests::next(&events, |it| matches!(it, Happening::Kept { .. }));
+    let begin = Instant::now();
+    let (mut waited, mut noise) = (Duration::ZERO, Duration::ZERO);
+    while begin.elapsed() < Duration::from_secs(8) {
+        let at = Instant::now();
+        thread::sleep(Duration::from_millis(1));
+        noise = noise.max(at.elapsed());
+        let at = Instant::now();
+        assert_eq!(bed.speaker.call(|it| it.add(1)).unwrap().unwrap(), 2);
+        waited = waited.max(at.elapsed());
+    }
+    assert!(
+        waited < Duration::from_millis(100) + noise,
+        "{waited:?}, and {noise:?} of the machine"
+    );
+    numbers.send(1_u64).unwrap();
+    drop(numbers);
+    assert_eq!(long.join().unwrap().unwrap().unwrap(), 1);
+    until(|| bed.speaker.call(|it| it.add(1)).unwrap().unwrap() == 3);
 }

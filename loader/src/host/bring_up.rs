@@ -85,7 +85,13 @@ impl Inner {
                 table.insert(&seat, slot.clone());
                 slot
             });
-            known.refused.retain(|old| old.path != active.about.path);
+            // What came from the copy of a file that is broken by now changes nothing of that.
+            let path = &active.about.path;
+            let came_from_it =
+                known.files.contains_key(path) || known.by_hand.values().any(|it| it.path == *path);
+            known.refused.retain(|old| {
+                old.path != *path || (!came_from_it && matches!(old.error, Error::Verify(_)))
+            });
             serve.push((slot, active));
             results.push(Ok(seat));
         }

@@ -192,8 +192,18 @@ impl Inner {
         }
         let mut overwritten = Vec::new();
         let mut offers: Vec<Offer> = files.iter().copied().cloned().collect();
+        let is_broken = |path: &Path| {
+            let of_it = |it: &&Arc<Refusal>| it.path == path;
+            let mut refused = known.refused.iter().filter(of_it);
+            refused.any(|refusal| matches!(refusal.error, Error::Verify(_)))
+        };
         for (seat, record) in &known.plugins {
-            if record.state != PluginState::Active {
+            let path = &record.about.path;
+            // It sleeps on as what it was verified as.
+            let is_kept = record.state == PluginState::OnDemand
+                && !known.files.contains_key(path)
+                && is_broken(path);
+            if record.state != PluginState::Active && !is_kept {
                 continue;
             }
             let of_it = by_seat.get(seat).map_or(&[][..], Vec::as_slice);
@@ -202,9 +212,7 @@ impl Inner {
                 continue;
             }
             let serves = running(&record.about);
-            let is_broken = known.refused.iter().any(|refusal| {
-                refusal.path == serves.path && matches!(refusal.error, Error::Verify(_))
-            });
+            let is_broken = is_broken(path);
             let is_gone = known.gone.contains(seat) && !self.options.keep_removed;
             // An older version does not take over because the newer file broke, or failed.
             let is_broken = is_broken || known.not_taken.contains_key(&serves.path);

@@ -4,7 +4,7 @@
 //! keeper's thread, and waits, as do all that come meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plugbay_interface::manifest::Activation;
@@ -101,13 +101,31 @@ impl Inner {
     }
 
     /// The copy that was made of what sleeps is good enough for waking it, if the file is
-    /// still the same.
-    pub(super) fn set_copy_aside(&self, offer: &Offer) {
+    /// still the same, or none just now. Gives where it is.
+    pub(super) fn set_copy_aside(&self, offer: &Offer) -> Option<PathBuf> {
         let mut known = self.known.lock();
         let record = known.plugins.get_mut(&self.seat_of(&offer.manifest));
-        if let Some(copy) = record.and_then(|record| record.copy.take()) {
-            copy.set_aside();
+        let copy = record.and_then(|record| record.copy.take())?;
+        let path = copy.path().to_owned();
+        copy.set_aside();
+        Some(path)
+    }
+
+    /// What can be had neither from its file nor from its copy does not sleep on.
+    pub(super) fn sleeps_no_more_as(&self, offer: &Offer) {
+        let known = self.known.lock();
+        let sleeps = self.sleeps(&known, offer);
+        drop(known);
+        if sleeps {
+            self.sleeps_no_more(&self.seat_of(&offer.manifest), PluginState::Unloaded);
         }
+    }
+
+    /// Whether a plugin sleeps that was verified from this file.
+    pub(super) fn is_slept_from(&self, path: &Path) -> bool {
+        let known = self.known.lock();
+        let mut asleep = known.plugins.values().filter(|it| it.state == PluginState::OnDemand);
+        asleep.any(|record| record.about.path == path)
     }
 
     fn sleeps(&self, known: &Known, offer: &Offer) -> bool {

@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use plugbay_interface::manifest::{PluginId, Selector, takes};
+use plugbay_resolve::Reason;
 use semver::VersionReq;
 
 use super::Inner;
 use crate::activate::Active;
 use crate::call::CallError;
-use crate::report::PluginState;
+use crate::error::Error;
+use crate::on_thread::waits_for_a_host;
+use crate::report::{PluginState, Refusal};
 use crate::seat::{Named, Seat, Several};
 use crate::slot::Slot;
 
@@ -109,15 +112,26 @@ impl Inner {
         let meant = meant.iter().filter_map(|seat| Some((seat, known.plugins.get(seat)?)));
         let newest = meant.max_by_key(|(_, record)| &record.about.manifest.version);
         if let Some((seat, record)) = newest {
-            // To be loaded when it is called, but its file is none just now.
+            let is_why = |refusal: &&Arc<Refusal>| match record.state {
+                // To be loaded when it is called, but its file is none just now.
+                PluginState::OnDemand => true,
+                // Nobody has unloaded it: other versions were enabled.
+                PluginState::Unloaded => matches!(
+                    &refusal.error,
+                    Error::Resolve(error) if matches!(error.reason(), Some(Reason::NotEnabled { .. }))
+                ),
+                _ => false,
+            };
             let refused = known.refused.iter().find(|it| it.path == record.about.path);
-            if let Some(refusal) = refused.filter(|_| record.state == PluginState::OnDemand) {
+            if let Some(refusal) = refused.filter(is_why) {
                 let (plugin, refusal) = (named.id().clone(), refusal.clone());
                 return CallError::Refused { plugin, refusal };
             }
             let state = match record.state {
                 // The table and this record change one after the other.
                 PluginState::Active => PluginState::Retiring,
+                // It was not there yet when it was looked for.
+                PluginState::OnDemand if !waits_for_a_host() => PluginState::Unloaded,
                 state => state,
             };
             let (plugin, name) = (named.id().clone(), seat.to_string());

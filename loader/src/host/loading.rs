@@ -161,6 +161,9 @@ impl Inner {
             known.files.retain(|path, offer| offer.manifest.id != *id || paths.contains(path));
             known.files.retain(|path, _| refused.iter().all(|refusal| refusal.path != *path));
         }
+        for broken in refused.iter().filter(|refusal| self.is_slept_from(&refusal.path)) {
+            self.turn_away(broken.clone(), &Cause::File);
+        }
         self.learn_files(&found);
         (found, refused)
     }

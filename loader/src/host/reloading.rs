@@ -34,6 +34,10 @@ impl Inner {
         let begin = Instant::now();
         let (found, mut refused) = self.look_for(id);
         times.verify = Some(begin.elapsed());
+        if let Some(broken) = refused.iter().find(|refusal| self.is_slept_from(&refusal.path)) {
+            // It sleeps on, and no other file takes over because of that.
+            return Err(LoadPluginError::Refused(broken.clone()));
+        }
         if found.is_empty() {
             let Some(refusal) = refused.pop() else {
                 let by_hand = self.found_by_hand(named);

@@ -12,7 +12,6 @@ use super::deciding::{Besides, NotTaken};
 use super::known::{Failed, table_of_another};
 use super::reloading::may_pass;
 use super::{Inner, LoadPluginError};
-use crate::discover::{discover_file, discover_one};
 use crate::error::{Error, Explain};
 use crate::events::{Cause, Happening, Times};
 use crate::keeper::Wish;
@@ -21,7 +20,7 @@ use crate::report::{PluginState, Refusal};
 use crate::resolve::{Plan, ResolveError, Resolved, offer, one_line};
 use crate::seat::Seat;
 use crate::unload::{UnloadError, Unloaded};
-use crate::verify::{Verified, verify};
+use crate::verify::Verified;
 
 /// Decisions for one change. Each one that is not the last is because something failed, or
 /// a file was exchanged meanwhile.
@@ -224,7 +223,12 @@ impl Inner {
                     }
                     continue;
                 }
-                let Some(resolved) = self.admitted(plan, offer, fresh) else { return false };
+                let Some(resolved) = self.admitted(plan, offer, fresh) else {
+                    // What was looked at is not looked at once more.
+                    let new = new.into_iter().map(Resolved::into_verified);
+                    fresh.extend(new.map(|one| (one.path().to_owned(), one)));
+                    return false;
+                };
                 match old {
                     None => new.push(resolved),
                     Some(_) => {
@@ -242,70 +246,6 @@ impl Inner {
             }
         }
         true
-    }
-
-    /// The file of a plan, ready to be loaded; none where it is not there any more as it
-    /// was decided on, which is known then.
-    pub(super) fn admitted(
-        &self,
-        plan: &Plan,
-        offer: &Offer,
-        fresh: &mut Fresh,
-    ) -> Option<Resolved> {
-        let of_now = match fresh.remove(&offer.path) {
-            Some(verified) => Ok(verified),
-            None => {
-                self.set_copy_aside(offer);
-                let again = self.verify_again(offer);
-                self.workspace.drop_spares();
-                again
-            }
-        };
-        let error = match of_now.map(|verified| plan.admit(verified)) {
-            Ok(Ok(resolved)) => return Some(resolved),
-            Ok(Err(other)) => {
-                self.learn_files(&[*other]);
-                return None;
-            }
-            Err(error) => error,
-        };
-        // Half of it may be written, and nobody would tell of the other half.
-        let may_pass = error.is_some() && self.options.watch.is_none();
-        if may_pass && self.sleep_on(plan, offer) {
-            let Offer { path, manifest, .. } = offer;
-            let plugin = Some((manifest.id.clone(), manifest.version.clone()));
-            let refusal = error.map(|refusal| Refusal::new(path, plugin, refusal.error));
-            refusal.into_iter().for_each(|refusal| self.turn_away(refusal, &Cause::File));
-            return None;
-        }
-        let mut known = self.known.lock();
-        known.files.remove(&offer.path);
-        known.by_hand.retain(|_, it| it.path != offer.path);
-        drop(known);
-        if let Some(refusal) = error {
-            let Offer { path, manifest, .. } = offer;
-            let plugin = Some((manifest.id.clone(), manifest.version.clone()));
-            let refusal = Arc::new(Refusal::new(path, plugin, refusal.error));
-            self.tell_refusal(&refusal, &Cause::File);
-            self.remember(refusal);
-        }
-        None
-    }
-
-    fn verify_again(&self, offer: &Offer) -> Result<Verified, Option<Box<Refusal>>> {
-        let open = self.options.verify.allow_world_writable;
-        let found = discover_one(&offer.path, &self.options.folders, open);
-        let candidate = match found {
-            Ok(Some(candidate)) => candidate,
-            // From outside of the folders.
-            Ok(None) | Err(_) => discover_file(&offer.path),
-        };
-        verify(candidate, &self.workspace, &self.options.verify).map_err(|error| {
-            // That it is gone, or written, is told by itself, where somebody watches.
-            let is_watched = self.options.watch.is_some();
-            let quiet = error.code() == "PB0201" || (error.is_unfinished() && is_watched);
-            (!quiet).then(|| Box::new(Refusal::from(error)))
-        })
     }
 
     /// Whether a new version did not take over: then the one before goes on.

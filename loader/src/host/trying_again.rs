@@ -5,7 +5,8 @@
 //! short at first. Whoever has used the plugin since before the last attempt would only make
 //! the next one fail, so it is not made as long as he is there. Of others that cannot be said:
 //! calls that are short and many leave no moment without any, and end as soon as no new ones
-//! are let in.
+//! are let in. Of calls by contract nobody knows how long they run: while there are any, an
+//! attempt gives as much time as short ones need, and no more.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -63,6 +64,12 @@ impl Again {
         holders.is_empty() || (since >= self.pause && !holders.iter().any(was_there))
     }
 
+    /// How long an attempt may wait for calls, where these use the plugin.
+    fn most_for(holders: &[Holder], most: Duration) -> Duration {
+        let all_known = holders.iter().all(|holder| holder.held_for.is_some());
+        if all_known { most } else { most.min(SHORTEST) }
+    }
+
     /// When to look again.
     fn look(&self, now: Instant) -> Instant {
         let look = now + LOOK;
@@ -101,8 +108,9 @@ impl Inner {
 
     /// Another file did not take over: it is to be tried again.
     pub(super) fn take_later(&self, seat: Seat, path: PathBuf) {
-        let most = self.options.handover_limits().drain;
         let mut known = self.known.lock();
+        let most = self.options.handover_limits().drain;
+        let most = Again::most_for(&self.holders_of_all(&known, &seat), most);
         match known.to_take.get_mut(&seat) {
             Some((of, again)) if *of == path => again.after_another(most),
             _ => drop(known.to_take.insert(seat, (path, Again::after_the_first()))),
@@ -119,7 +127,8 @@ impl Inner {
         let most = self.options.handover_limits().drain;
         let known = self.known.lock();
         let begun = known.to_take.get(seat).map(|(_, again)| again).filter(|again| again.begun);
-        begun.map_or(most, |again| again.limit(most))
+        let holders = self.holders_of_all(&known, seat);
+        begun.map_or(most, |again| again.limit(Again::most_for(&holders, most)))
     }
 
     /// Whether a plugin was to end already and is to be left alone for now.
@@ -135,15 +144,18 @@ impl Inner {
     pub(super) fn time_to_end(&self, seat: &Seat) -> Duration {
         let most = self.options.drain_limit;
         let known = self.known.lock();
-        known.to_end.get(seat).map_or(most, |again| again.limit(most))
+        let holders = self.holders_of_all(&known, seat);
+        let again = known.to_end.get(seat);
+        again.map_or(most, |again| again.limit(Again::most_for(&holders, most)))
     }
 
     /// A plugin was in use when it was to end. Whether that is new.
     pub(super) fn end_it_again(&self, seat: &Seat) -> bool {
         let mut known = self.known.lock();
+        let most = Again::most_for(&self.holders_of_all(&known, seat), self.options.drain_limit);
         match known.to_end.get_mut(seat) {
             Some(again) => {
-                again.after_another(self.options.drain_limit);
+                again.after_another(most);
                 false
             }
             None => {
@@ -215,6 +227,19 @@ mod tests {
         assert!(again.is_due(&held(Some(Duration::from_secs(3)))));
         assert!(again.is_due(&held(None)));
         assert!(!again.is_due(&held(Some(Duration::from_secs(3700)))));
+    }
+
+    #[test]
+    fn an_attempt_is_short_while_one_is_there_of_whom_it_is_not_known_since_when() {
+        let (since, unknown) = (held(Some(Duration::from_secs(3))), held(None));
+        assert_eq!(Again::most_for(&since, MOST), MOST);
+        let all = [since, unknown].concat();
+        assert_eq!(Again::most_for(&all, MOST), SHORTEST);
+        let mut again = Again::after_the_first();
+        for _ in 0..40 {
+            again.after_another(Again::most_for(&all, MOST));
+        }
+        assert_eq!((again.pause, again.limit(SHORTEST)), (SELDOM, SHORTEST));
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Inner {
             Err(error) if error.is_unfinished() => return,
             Err(error) => {
                 self.turn_away(Refusal::from(error), &Cause::File);
-                // What serves from it goes on.
+                // What serves from it goes on, and what sleeps from it sleeps on.
                 self.known.lock().files.remove(path);
                 drop(self.settle(Vec::new(), Change::because(&Cause::File)));
                 return;
@@ -142,11 +142,11 @@ impl Inner {
             let mut known = self.known.lock();
             known.refused.retain(|refusal| refusal.path != path);
             known.not_taken.remove(path);
-            // What is broken is no file of a plugin any more, but it may serve from there.
-            let serves = known
-                .plugins
-                .iter()
-                .find(|(_, it)| it.about.path == path && it.state == PluginState::Active);
+            // What is broken is no file of a plugin any more, but it may serve, or sleep, from
+            // there.
+            let is_there = |state| matches!(state, PluginState::Active | PluginState::OnDemand);
+            let mut plugins = known.plugins.iter();
+            let serves = plugins.find(|(_, it)| it.about.path == path && is_there(it.state));
             let id = match known.files.get(path) {
                 Some(offer) => Some(self.seat_of(&offer.manifest)),
                 None => serves.map(|(seat, _)| seat.clone()),

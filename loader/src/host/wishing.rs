@@ -10,7 +10,7 @@ use crate::events::Cause;
 use crate::recorder::Job;
 use crate::registry::{self, EventKind, RegistryError};
 use crate::report::{PluginState, PluginStatus, full_message};
-use crate::seat::Named;
+use crate::seat::{Named, Seat};
 use crate::unload::{UnloadError, Unloaded};
 
 impl Inner {
@@ -20,16 +20,18 @@ impl Inner {
         let serve = self.serving_as(wanted.selector());
         if !serve.is_empty() {
             let kept = self.want(wanted.selector());
-            for (seat, record) in &mut self.known.lock().plugins {
-                if wanted.is(seat, &record.about.manifest.version) {
-                    record.ended_by_hand = false;
-                }
-            }
             self.settle(Vec::new(), Change::because(&Cause::Request));
+            let now = self.serving_as(wanted.selector());
             let status = {
                 let known = self.known.lock();
-                let mut records = serve.iter().rev().filter_map(|seat| known.plugins.get(seat));
-                records.next().map(|record| self.status(record))
+                // First what it brought, then the newest.
+                let rank = |seat: &&Seat| {
+                    let record = known.plugins.get(*seat);
+                    let version = record.map(|it| it.about.manifest.version.clone());
+                    (!serve.contains(seat), version)
+                };
+                let told = now.iter().chain(&serve).max_by_key(rank);
+                told.and_then(|seat| known.plugins.get(seat)).map(|record| self.status(record))
             };
             return kept_or(kept, id, status.ok_or_else(|| self.not_found(id))?);
         }
@@ -78,7 +80,13 @@ impl Inner {
     fn want(&self, wanted: &Selector) -> Result<(), RegistryError> {
         let Selector { id, version } = wanted;
         self.no_longer_held_back(id);
-        self.known.lock().enabled.insert(id.clone(), version.clone());
+        {
+            let mut known = self.known.lock();
+            known.enabled.insert(id.clone(), version.clone());
+            // What was ended before, in whatever version, is as this says now.
+            let its = known.plugins.iter_mut().filter(|(seat, _)| seat.id() == id);
+            its.for_each(|(_, record)| record.ended_by_hand = false);
+        }
         self.tell_wish(id, EventKind::Enabled);
         let versions = (*version != VersionReq::STAR).then(|| version.clone());
         self.keep_wish(id, Some(registry::Wish::enabled(versions)))
