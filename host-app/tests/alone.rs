@@ -407,17 +407,18 @@ fn names_in_the_config_file_that_nobody_has_are_told_with_their_place() {
                  [config.'mlflwo@1']\nx = 1\n";
     std::fs::write(&file, wrong).unwrap();
     let expected = [
-        "PB1039: FILE:1:12: `enabled` names the plugin `nobody`, of which no file was found; help: ",
-        "PB1039: FILE:2:20: `disabled` names the plugin `mlflo`, of which no file was found; did \
-         you mean `mlflow`?; help: ",
-        "PB1039: FILE:3:17: `versions_of` names the plugin `sqll`, of which no file was found; did \
-         you mean `sql`?; help: ",
+        "PB1039: FILE:1:12: `enabled` names the plugin `nobody`, of which no good file was \
+         found; help: ",
+        "PB1039: FILE:2:20: `disabled` names the plugin `mlflo`, of which no good file was \
+         found; did you mean `mlflow`?; help: ",
+        "PB1039: FILE:3:17: `versions_of` names the plugin `sqll`, of which no good file \
+         was found; did you mean `sql`?; help: ",
         "PB1040: FILE:5:1: `plugin_precedence` names the kind `experiment_trackr`, which nothing \
          is of; did you mean `experiment_tracker`?; help: ",
-        "PB1039: FILE:5:32: `plugin_precedence` names the plugin `mlfow`, of which no file was \
+        "PB1039: FILE:5:32: `plugin_precedence` names the plugin `mlfow`, of which no good file was \
          found; did you mean `mlflow`?; help: ",
-        "PB1039: FILE:6:9: `config` names the plugin `mlflwo`, of which no file was found; did you \
-         mean `mlflow`?; help: ",
+        "PB1039: FILE:6:9: `config` names the plugin `mlflwo`, of which no good file was \
+         found; did you mean `mlflow`?; help: ",
     ];
     let expected = expected.map(|line| line.replace("FILE", file.to_str().unwrap()));
     for command in ["plan", "check"] {

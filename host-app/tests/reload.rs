@@ -318,6 +318,30 @@ fn a_configuration_under_another_key_is_taken_on_sighup() {
     }
 }
 
+#[test]
+fn a_configuration_that_is_moved_with_a_mistake_stays_where_it_was() {
+    let running = Configured::start("[config.a]\nuri = 'x'\n[config.c]\nsize = 1\n");
+    let sized = "[config.schema.properties.size]\ntype = \"integer\"\n";
+    running.home.folder.write("c.so", piece("c", "1.0.0", sized));
+    running.hang_up("[config.a]\nuri = 'x'\n[config.c]\nsize = 2\n", "b");
+    let size = || running.home.say(&["call", "c:config"]).ok().stdout;
+    assert_eq!(size(), "{\"size\":2}\n");
+    running.hang_up("[config.a]\nuri = 'x'\n[config.'c@^1']\nsize = 'no'\n", "d");
+    assert_eq!(size(), "{\"size\":2}\n");
+    running.hang_up("[config.a]\nuri = 'x'\n[config.'c@^1']\nsize = 3\n", "e");
+    assert_eq!(size(), "{\"size\":3}\n");
+}
+
+#[test]
+fn a_slip_that_is_taken_back_undoes_no_rollback() {
+    let running = Configured::start("[config.a]\nuri = 'x'\n");
+    running.hang_up("[config.a]\nuri = 'y'\n", "b");
+    running.home.say(&["rollback", "a"]).ok();
+    running.hang_up("[config.a]\nsize = 1\n", "c");
+    running.hang_up("[config.a]\nuri = 'y'\n", "d");
+    assert_eq!(running.has()["uri"], "x");
+}
+
 /// Each SIGHUP undid what had been gone back to.
 #[test]
 fn what_was_gone_back_to_stays_until_its_own_part_of_the_file_changes() {

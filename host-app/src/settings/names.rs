@@ -86,7 +86,7 @@ impl Settings {
         let meant = nearest(name, known.iter().map(String::as_str));
         let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
         let (code, what, lacks) = match what {
-            What::Plugin => ("PB1039", "plugin", "of which no file was found"),
+            What::Plugin => ("PB1039", "plugin", "of which no good file was found"),
             What::Kind => ("PB1040", "kind", "which nothing is of"),
         };
         let name = name.escape_debug();

@@ -21,8 +21,8 @@ pub struct Given {
     tables: Parts,
 }
 
-/// By name; none where that could not be given, or taken out, and is to be tried again.
-struct Parts(BTreeMap<String, Option<Value>>);
+/// By name.
+struct Parts(BTreeMap<String, Value>);
 
 impl Given {
     /// What a host begins with.
@@ -72,10 +72,11 @@ impl Given {
 
 impl Parts {
     fn of(values: &BTreeMap<String, Value>) -> Self {
-        Self(values.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect())
+        Self(values.clone())
     }
 
-    /// Gives what is new or other, and takes out what is gone. `give` says whether it could.
+    /// Gives what is new or other, and takes out what is gone. `give` says whether it could;
+    /// what it could not is as it was, and is tried again the next time.
     fn become_those(
         &mut self,
         now: &BTreeMap<String, Value>,
@@ -83,21 +84,21 @@ impl Parts {
     ) {
         // The new ones first: what is gone may stand there by another name, or be another
         // plugin's to be, and a plugin may not do without.
+        let mut all_given = true;
         for (name, value) in now {
-            if self.0.get(name).is_some_and(|given| given.as_ref() == Some(value)) {
+            if self.0.get(name) == Some(value) {
                 continue;
             }
-            let is_given = give(name, Some(value.clone()));
-            self.0.insert(name.clone(), is_given.then(|| value.clone()));
-        }
-        self.0.retain(|name, given| {
-            let is_gone = !now.contains_key(name);
-            let is_out = is_gone && give(name, None);
-            if is_gone && !is_out {
-                *given = None;
+            if give(name, Some(value.clone())) {
+                self.0.insert(name.clone(), value.clone());
+            } else {
+                all_given = false;
             }
-            !is_out
-        });
+        }
+        // What could not be given may be what takes their place.
+        if all_given {
+            self.0.retain(|name, _| now.contains_key(name) || !give(name, None));
+        }
     }
 }
 
