@@ -40,6 +40,8 @@ pub(crate) struct Snapshot {
     hash: blake3::Hash,
     number: u64,
     stays: bool,
+    /// Whether it was there before, and nobody has made use of it since.
+    is_spare: bool,
     /// The folder must not go before the copy.
     workspace: Workspace,
 }
@@ -92,7 +94,21 @@ impl Snapshot {
     /// A file in a workspace that nobody else has.
     pub(crate) fn new(path: PathBuf, number: u64, workspace: Workspace) -> Self {
         let hash = blake3::Hash::from_bytes([0; 32]);
-        Self { path, hash, number, stays: false, workspace }
+        Self { path, hash, number, stays: false, is_spare: false, workspace }
+    }
+
+    /// One that was there before. Where its file is refused after all, for what stands beside
+    /// it or as somebody writes to it, it is still good for the next look.
+    pub(crate) fn of_spare(path: PathBuf, number: u64, workspace: Workspace) -> Self {
+        let mut spare = Self::new(path, number, workspace);
+        spare.is_spare = true;
+        spare
+    }
+
+    /// What it is a copy of was verified.
+    pub(crate) fn used(mut self) -> Self {
+        self.is_spare = false;
+        self
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -124,7 +140,12 @@ impl Snapshot {
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
-        if !self.stays && !self.workspace.leaves_copies() {
+        if self.stays {
+            return;
+        }
+        if self.is_spare {
+            self.workspace.set_aside(self.path.clone(), self.number);
+        } else if !self.workspace.leaves_copies() {
             let _ = fs::remove_file(&self.path);
         }
     }

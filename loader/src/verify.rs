@@ -358,7 +358,7 @@ pub fn verify(
                 let problem = Problem::Beside(error);
                 return Err(VerifyError { path: path.to_owned(), plugin, problem });
             }
-            Ok(Verified { candidate, embedded, snapshot })
+            Ok(Verified { candidate, embedded, snapshot: snapshot.used() })
         }
         Err(problem) => {
             let plugin = said_in(path, &problem).map(Box::new);

@@ -176,7 +176,7 @@ impl Workspace {
         };
         self.inner.spares.lock().put_back(&key, others);
         let (Spare { path, number }, bytes) = found?;
-        Some(Draft::new(Snapshot::new(path, number, self.clone()), bytes))
+        Some(Draft::new(Snapshot::of_spare(path, number, self.clone()), bytes))
     }
 
     /// Removes the copies that nobody has asked for.

@@ -5,7 +5,9 @@ use std::fs;
 use std::io::Write;
 
 use plugbay_loader::interface::serde_json::{Value, json};
-use plugbay_loader::{CallError, Event, Events, Explain, Happening, Host, WatchOptions};
+use plugbay_loader::{
+    CallError, Event, Events, Explain, Happening, Host, Policy, Versions, WatchOptions,
+};
 use plugbay_tests::{Folder, next, piece, until};
 
 const ON_DEMAND: &str = "activation = \"on-demand\"\n";
@@ -105,4 +107,45 @@ fn what_slept_is_gone_with_its_broken_file() {
     fs::remove_file(path).unwrap();
     until(|| host.status("a").is_none());
     assert_eq!(count(&host, "a").unwrap_err().code(), "PB0701");
+}
+
+#[test]
+fn what_stands_beside_its_file_takes_nothing_away_either() {
+    let folder = Folder::new();
+    folder.write("a.so", piece("a", "1.0.0", ON_DEMAND));
+    let (host, _) = folder.start();
+    folder.write("a.plugin.json", json!({ "id": "a", "version": "9.0.0" }).to_string());
+    assert_eq!(count(&host, "a").unwrap(), 1);
+    assert_eq!(host.refused()[0].error.code(), "PB0224");
+}
+
+#[test]
+fn a_file_that_is_right_again_is_refused_no_more_and_its_next_break_is_told() {
+    let folder = Folder::new();
+    let library = piece("a", "1.0.0", ON_DEMAND);
+    folder.write("a.so", &library);
+    let (host, events) = watched(&folder);
+    for _ in 0..2 {
+        folder.write("a.so", &library[..library.len() / 2]);
+        next_refused(&events);
+        assert_eq!(host.refused()[0].error.code(), "PB0210");
+        folder.write("a.so", &library);
+        until(|| host.refused().is_empty());
+    }
+}
+
+#[test]
+fn the_broken_file_of_a_line_that_sleeps_is_no_reason_for_another_one() {
+    let folder = Folder::new();
+    folder.write("a1.so", piece("a", "1.1.0", ""));
+    folder.write("a2.so", piece("a", "2.0.0", ON_DEMAND));
+    let lines = |policy: &mut Policy| policy.versions = Versions::Compatible;
+    let host = folder.host().policy(lines).build().unwrap();
+    host.start().unwrap();
+    fs::write(folder.plugins().join("a2.so"), "half").unwrap();
+    folder.write("a1.so", piece("a", "1.9.0", ""));
+    host.reload("a@1").unwrap();
+    assert_eq!(version(&host, "a@1"), "1.9.0");
+    assert_eq!(host.reload("a@2").unwrap_err().code(), "PB0209");
+    host.call("a@2", "count", json!({})).unwrap();
 }

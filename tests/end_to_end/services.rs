@@ -567,7 +567,7 @@ fn a_long_call_by_contract_lets_the_others_wait_only_for_a_moment() {
         waited = waited.max(at.elapsed());
     }
     assert!(
-        waited < Duration::from_millis(100) + noise,
+        waited < Duration::from_millis(140) + noise,
         "{waited:?}, and {noise:?} of the machine"
     );
     numbers.send(1_u64).unwrap();

@@ -123,9 +123,21 @@ impl Inner {
 
     /// Whether a plugin sleeps that was verified from this file.
     pub(super) fn is_slept_from(&self, path: &Path) -> bool {
+        Self::sleepers_from(&self.known.lock(), path).next().is_some()
+    }
+
+    /// Whether one that is meant does.
+    pub(super) fn sleeps_from(&self, path: &Path, named: &Named) -> bool {
         let known = self.known.lock();
-        let mut asleep = known.plugins.values().filter(|it| it.state == PluginState::OnDemand);
-        asleep.any(|record| record.about.path == path)
+        Self::sleepers_from(&known, path).any(|it| named.is(&it.seat, &it.manifest.version))
+    }
+
+    fn sleepers_from<'a>(
+        known: &'a Known,
+        path: &'a Path,
+    ) -> impl Iterator<Item = &'a Arc<Loadable>> {
+        let asleep = known.plugins.values().filter(|it| it.state == PluginState::OnDemand);
+        asleep.map(|record| &record.about).filter(move |about| about.path == path)
     }
 
     fn sleeps(&self, known: &Known, offer: &Offer) -> bool {

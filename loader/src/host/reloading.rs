@@ -34,8 +34,10 @@ impl Inner {
         let begin = Instant::now();
         let (found, mut refused) = self.look_for(id);
         times.verify = Some(begin.elapsed());
-        if let Some(broken) = refused.iter().find(|refusal| self.is_slept_from(&refusal.path)) {
-            // It sleeps on, and no other file takes over because of that.
+        // It sleeps on, and no other file takes over because of that.
+        let sleeps = |refusal: &&Arc<Refusal>| self.sleeps_from(&refusal.path, named);
+        let broken = refused.iter().find(sleeps).cloned();
+        if let (Some(broken), true) = (&broken, found.is_empty()) {
             return Err(LoadPluginError::Refused(broken.clone()));
         }
         if found.is_empty() {
@@ -62,14 +64,20 @@ impl Inner {
         // What it came from is broken now: no other file takes over because of that.
         let own = |refusal: &Arc<Refusal>| {
             let about = self.served_from(&refusal.path)?;
-            Some((self.serving(&about.seat)?, refusal.clone()))
+            let is_meant = named.is(&about.seat, &about.manifest.version);
+            is_meant.then_some((self.serving(&about.seat)?, refusal.clone()))
         };
         if let Some((old, broken)) = refused.iter().find_map(own) {
             let broken = &broken;
             self.tell_kept(&old, broken, cause, times);
             return Err(self.remember(broken.clone()));
         }
-        self.settled(named, found, Change { times, ..Change::because(cause) })
+        match self.settled(named, found, Change { times, ..Change::because(cause) }) {
+            Ok(Outcome::Unchanged) => {
+                broken.map_or(Ok(Outcome::Unchanged), |it| Err(LoadPluginError::Refused(it)))
+            }
+            outcome => outcome,
+        }
     }
 
     /// Settles, and gives what came of one plugin.

@@ -381,6 +381,9 @@ impl Inner {
             known.to_end.remove(&id);
             known.failed.remove(&id);
             known.not_taken.remove(&path);
+            // What was wrong with its bytes is right now.
+            let is_over = |it: &Refusal| it.path == path && matches!(it.error, Error::Verify(_));
+            known.refused.retain(|refusal| !is_over(refusal));
             let new = offer(one);
             let hash = new.hash.clone();
             // What was loaded by hand is that file, as long as it is of the same seat.

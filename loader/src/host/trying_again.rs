@@ -26,6 +26,8 @@ const SELDOM: Duration = Duration::from_secs(5);
 const PART: u32 = 20;
 /// The shortest time that an attempt gives to the calls that run.
 const SHORTEST: Duration = Duration::from_millis(20);
+/// The longest, while one is there of whom it is not known how long he has been.
+const SHORT: Duration = Duration::from_millis(100);
 /// How often it is looked whether nobody uses it.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -67,7 +69,7 @@ impl Again {
     /// How long an attempt may wait for calls, where these use the plugin.
     fn most_for(holders: &[Holder], most: Duration) -> Duration {
         let all_known = holders.iter().all(|holder| holder.held_for.is_some());
-        if all_known { most } else { most.min(SHORTEST) }
+        if all_known { most } else { most.min(SHORT) }
     }
 
     /// When to look again.
@@ -234,12 +236,12 @@ mod tests {
         let (since, unknown) = (held(Some(Duration::from_secs(3))), held(None));
         assert_eq!(Again::most_for(&since, MOST), MOST);
         let all = [since, unknown].concat();
-        assert_eq!(Again::most_for(&all, MOST), SHORTEST);
+        assert_eq!(Again::most_for(&all, MOST), SHORT);
         let mut again = Again::after_the_first();
         for _ in 0..40 {
             again.after_another(Again::most_for(&all, MOST));
         }
-        assert_eq!((again.pause, again.limit(SHORTEST)), (SELDOM, SHORTEST));
+        assert_eq!((again.pause, again.limit(SHORT)), (SELDOM, SHORT));
     }
 
     #[test]
