@@ -538,10 +538,9 @@ fn a_waker_that_another_plugin_keeps_keeps_its_library() {
     assert_eq!(mapped_below(&bed.folder.beside("cache")), 1);
 }
 
-/// How long a call by contract runs nobody knows, so attempts to replace what it uses went on
-/// and on, and each let the others wait twice as long as the one before.
+/// How long the attempts let them wait is a matter of `trying_again.rs`, and tested there.
 #[test]
-fn a_long_call_by_contract_lets_the_others_wait_only_for_a_moment() {
+fn the_others_are_served_while_a_long_call_by_contract_holds_up_a_takeover() {
     let bed =
         Bed::with(|host| host.watch(WatchOptions::default()).drain_limit(Duration::from_secs(1)));
     let events = bed.host.events();
@@ -556,20 +555,11 @@ fn a_long_call_by_contract_lets_the_others_wait_only_for_a_moment() {
     begins.recv().unwrap();
     bed.folder.put_whole("speaker.so", &version(2));
     plugbay_tests::next(&events, |it| matches!(it, Happening::Kept { .. }));
+    // The others go on with what serves, through the attempts that are made meanwhile.
     let begin = Instant::now();
-    let (mut waited, mut noise) = (Duration::ZERO, Duration::ZERO);
-    while begin.elapsed() < Duration::from_secs(8) {
-        let at = Instant::now();
-        thread::sleep(Duration::from_millis(1));
-        noise = noise.max(at.elapsed());
-        let at = Instant::now();
+    while begin.elapsed() < Duration::from_secs(2) {
         assert_eq!(bed.speaker.call(|it| it.add(1)).unwrap().unwrap(), 2);
-        waited = waited.max(at.elapsed());
     }
-    assert!(
-        waited < Duration::from_millis(140) + noise,
-        "{waited:?}, and {noise:?} of the machine"
-    );
     numbers.send(1_u64).unwrap();
     drop(numbers);
     assert_eq!(long.join().unwrap().unwrap().unwrap(), 1);
