@@ -92,10 +92,10 @@ fn whoever_needs_one_that_fails_does_not_run_and_says_so() {
         [
             format!(
                 "a 1.0.0: PB0307: needs b ^1; b 1.0.0 is not run: needs c ^1; c 1.0.0 is not run: \
-                 was tried, and did not come up: {reason}"
+                 does not come up: {reason}"
             ),
             format!(
-                "b 1.0.0: PB0307: needs c ^1; c 1.0.0 is not run: was tried, and did not come up: \
+                "b 1.0.0: PB0307: needs c ^1; c 1.0.0 is not run: does not come up: \
                  {reason}"
             ),
             format!("c 1.0.0: {reason}"),

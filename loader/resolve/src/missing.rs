@@ -27,6 +27,8 @@ pub struct Because {
     pub root: Option<Name>,
     /// Why that one does not run.
     pub reason: String,
+    /// What to do about that.
+    pub help: String,
 }
 
 impl Missing {
@@ -38,10 +40,12 @@ impl Missing {
     pub(crate) fn hint(&self) -> String {
         match &self.because {
             // Another version may run, which does not do.
-            Some(Because { name, root: None, .. }) if self.is_of(&name.id) => {
-                format!("first let {} run", self.wants)
+            Some(Because { name, root: None, help, .. }) if self.is_of(&name.id) => {
+                format!("first let {} run: {help}", self.wants)
             }
-            Some(Because { name, root: None, .. }) => format!("first let {name} run"),
+            Some(Because { name, root: None, help, .. }) => {
+                format!("first let {name} run: {help}")
+            }
             Some(Because { root: Some(root), .. }) => {
                 format!("begin with {}: host-app plan --why {}", root.id, root.id)
             }
@@ -56,10 +60,10 @@ impl fmt::Display for Missing {
         let Self { wants, found, refused, because } = self;
         write!(f, "{wants}")?;
         match because {
-            Some(Because { name, root: None, reason }) => {
+            Some(Because { name, root: None, reason, .. }) => {
                 return write!(f, "; {name} is not run: {reason}");
             }
-            Some(Because { name, root: Some(root), reason }) => {
+            Some(Because { name, root: Some(root), reason, .. }) => {
                 return write!(f, "; {name} is not run, which goes back to {root}: {reason}");
             }
             None if found.is_empty() && refused.is_empty() => {

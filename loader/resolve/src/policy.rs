@@ -144,11 +144,18 @@ impl Policy {
 
     /// The line that a version of a plugin belongs to.
     pub fn line_of(&self, id: &PluginId, version: &Version) -> Line {
-        match self.versions_of(id) {
-            Versions::One => Line::Whole,
-            Versions::All => Line::Of(version.to_string()),
-            Versions::Compatible if !version.pre.is_empty() => Line::Of(version.to_string()),
-            Versions::Compatible => Line::Of(match (version.major, version.minor) {
+        self.versions_of(id).line(version)
+    }
+}
+
+impl Versions {
+    /// The line that a version belongs to.
+    pub(crate) fn line(self, version: &Version) -> Line {
+        match self {
+            Self::One => Line::Whole,
+            Self::All => Line::Of(version.to_string()),
+            Self::Compatible if !version.pre.is_empty() => Line::Of(version.to_string()),
+            Self::Compatible => Line::Of(match (version.major, version.minor) {
                 (0, 0) => format!("0.0.{}", version.patch),
                 (0, minor) => format!("0.{minor}"),
                 (major, _) => major.to_string(),

@@ -7,7 +7,7 @@ use semver::{Version, VersionReq};
 use crate::excerpt::Excerpt;
 use crate::missing::Missing;
 use crate::offer::Name;
-use crate::policy::Held;
+use crate::policy::{Held, Versions};
 
 /// Why a plugin that could be loaded does not run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -104,7 +104,7 @@ pub enum Reason {
     #[error("{}", .0.reason)]
     Held(Held),
     /// It was tried and did not come up.
-    #[error("was tried, and did not come up: {reason}")]
+    #[error("does not come up: {reason}")]
     Failed {
         /// Why.
         reason: String,
@@ -245,6 +245,17 @@ impl Reason {
         }
     }
 
+    /// What to do about it where another plugin needs just this version.
+    pub(crate) fn hint_for_users(&self, name: &Name) -> String {
+        let Self::Older { newer, .. } = self else { return self.hint(name) };
+        let Name { id, version } = name;
+        let rule = if is_compatible(version, newer) { "all" } else { "compatible" };
+        format!(
+            "let it run beside {newer}, with {id} = \"{rule}\" in [versions_of] of the host's \
+             configuration, or in its place, with: host-app enable '{id}@={version}'"
+        )
+    }
+
     /// What to do about it. `name` is what does not run; files are for the caller
     /// to name.
     pub fn hint(&self, name: &Name) -> String {
@@ -374,6 +385,11 @@ impl fmt::Display for Why {
             Self::OwnNeed(name) => write!(f, "runs: {name} needs it, which this one needs"),
         }
     }
+}
+
+/// Whether the policy's `compatible` has them as one line.
+fn is_compatible(a: &Version, b: &Version) -> bool {
+    Versions::Compatible.line(a) == Versions::Compatible.line(b)
 }
 
 /// `sql ^1`, or `sql`.

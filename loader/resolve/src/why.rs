@@ -74,6 +74,13 @@ struct Way {
     root: usize,
 }
 
+/// A reason as another file's is told of by those that need that one.
+#[derive(Clone)]
+struct Told {
+    reason: String,
+    help: String,
+}
+
 /// A reason was not found with the effort that there is.
 struct NotFound;
 
@@ -206,12 +213,12 @@ impl<'a> Explained<'a> {
         let ways = self.ways(&held, &reasons);
         let left = |file: &&usize| !reasons.contains_key(file) && !ways.contains_key(file);
         let waiting: Vec<usize> = held.iter().filter(left).copied().collect();
-        let told: HashMap<usize, String> = ways
+        let told: HashMap<usize, Told> = ways
             .values()
             .map(|way| way.root)
             .collect::<std::collections::HashSet<_>>()
             .into_iter()
-            .map(|root| (root, reasons[&root].to_string()))
+            .map(|root| (root, self.told(root, &reasons[&root])))
             .collect();
         for (file, way) in &ways {
             let reason = self.by_way(*file, *way, &told[&way.root]);
@@ -284,15 +291,21 @@ impl<'a> Explained<'a> {
         ways
     }
 
-    fn by_way(&self, file: usize, way: Way, reason: &str) -> Result<Reason, NotFound> {
-        let because = self.because(way.next, way.root, reason)?;
+    fn told(&self, file: usize, reason: &Reason) -> Told {
+        let help = reason.hint_for_users(&self.offers[file].name());
+        Told { reason: reason.to_string(), help }
+    }
+
+    fn by_way(&self, file: usize, way: Way, told: &Told) -> Result<Reason, NotFound> {
+        let because = self.because(way.next, way.root, told)?;
         self.missing(file, &self.requirements(file)[way.number], Some(because))
     }
 
-    fn because(&self, next: usize, root: usize, reason: &str) -> Result<Because, NotFound> {
-        self.spend(reason.len() / BYTES_A_LOOK)?;
+    fn because(&self, next: usize, root: usize, told: &Told) -> Result<Because, NotFound> {
+        self.spend((told.reason.len() + told.help.len()) / BYTES_A_LOOK)?;
         let root = if root == next { None } else { Some(self.name(root)?) };
-        Ok(Because { name: self.name(next)?, root, reason: reason.to_owned() })
+        let Told { reason, help } = told.clone();
+        Ok(Because { name: self.name(next)?, root, reason, help })
     }
 
     /// What others wrote is counted where it is kept: a version may be as long as a manifest,

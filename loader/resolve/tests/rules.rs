@@ -330,8 +330,39 @@ fn the_help_for_what_is_missing_names_the_version_that_is_to_run() {
     let told = told(&offers, &policy);
     assert!(told.runs().contains(&"sql 1.4.0".to_owned()));
     let help = told.help();
-    assert!(help.contains(&"a 1.0.0: first let sql ^2 run".to_owned()), "{help:?}");
-    assert!(help.contains(&"b 1.0.0: first let web run".to_owned()), "{help:?}");
+    for wanted in [
+        "a 1.0.0: first let sql ^2 run: enable every version with: host-app enable sql",
+        "b 1.0.0: first let web run: let it run with: host-app enable web",
+    ] {
+        assert!(help.contains(&wanted.to_owned()), "{help:?}");
+    }
+}
+
+#[test]
+fn who_needs_an_older_version_is_told_how_that_would_run_as_well() {
+    let files = |newer: &str| {
+        [
+            offer("new", "1.0.0", &format!("[dependencies]\nsql = \"={newer}\"")),
+            offer("old", "1.0.0", "[dependencies]\nsql = \"~1.4\""),
+            offer("sql", "1.4.0", ""),
+            offer("sql", newer, ""),
+        ]
+    };
+    for (newer, rule, versions) in
+        [("2.0.0", "compatible", Versions::Compatible), ("1.5.0", "all", Versions::All)]
+    {
+        let mut policy = policy();
+        policy.enabled = vec!["new".parse().unwrap()];
+        let help = format!(
+            "old 1.0.0: first let sql ~1.4 run: let it run beside {newer}, with sql = \"{rule}\" in \
+             [versions_of] of the host's configuration, or in its place, with: host-app enable \
+             'sql@=1.4.0'"
+        );
+        assert_eq!(told(&files(newer), &policy).help()[0], help);
+        policy.versions_of.insert(id("sql"), versions);
+        let both = told(&files(newer), &policy);
+        assert_eq!(both.runs(), ["new 1.0.0", "old 1.0.0", "sql 1.4.0", &format!("sql {newer}")]);
+    }
 }
 
 #[test]
@@ -505,9 +536,9 @@ fn one_that_failed_takes_those_with_it_that_need_it() {
     assert_eq!(
         told.why(),
         [
-            "kv 1.0.0: needs sql ^1; sql 1.0.0 is not run: was tried, and did not come up: PB0601: \
+            "kv 1.0.0: needs sql ^1; sql 1.0.0 is not run: does not come up: PB0601: \
              no database",
-            "sql 1.0.0: was tried, and did not come up: PB0601: no database",
+            "sql 1.0.0: does not come up: PB0601: no database",
             "x 1.0.0: took the host down twice",
         ]
     );

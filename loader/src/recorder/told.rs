@@ -93,9 +93,9 @@ mod tests {
             ("needs a host ^2", "needs a host ^2"),
             ("activation failed: password `hunter2` is wrong", "activation failed"),
             (
-                "needs b ^1; b 1.0.0 is not run: was tried, and did not come up: PB0602: \
+                "needs b ^1; b 1.0.0 is not run: does not come up: PB0602: \
                  activation panicked: hunter2\n    at x",
-                "needs b ^1; b 1.0.0 is not run: was tried, and did not come up: PB0602: \
+                "needs b ^1; b 1.0.0 is not run: does not come up: PB0602: \
                  activation panicked",
             ),
         ] {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Explained, NotFound};
+use super::{Explained, NotFound, Told};
 use crate::goals::Requirement;
 use crate::reason::Reason;
 
@@ -38,8 +38,8 @@ impl<'a> Explained<'a> {
             };
             ends.extend(path.into_iter().map(|file| (file, end)));
         }
-        let told: HashMap<usize, String> =
-            reasons.iter().map(|(file, reason)| (*file, reason.to_string())).collect();
+        let told: HashMap<usize, Told> =
+            reasons.iter().map(|(file, reason)| (*file, self.told(*file, reason))).collect();
         for file in files {
             reasons.entry(*file).or_insert_with(|| {
                 let end = ends.get(file).copied().flatten();
@@ -51,9 +51,9 @@ impl<'a> Explained<'a> {
         reasons
     }
 
-    fn before_a_circle(&self, file: usize, end: usize, reason: &str) -> Option<Reason> {
+    fn before_a_circle(&self, file: usize, end: usize, told: &Told) -> Option<Reason> {
         let (next, requirement) = self.waits_for(file)?;
-        let because = self.because(next, end, reason).ok()?;
+        let because = self.because(next, end, told).ok()?;
         self.missing(file, requirement, Some(because)).ok()
     }
 

@@ -164,8 +164,7 @@ impl Explained<'_> {
         let Some((other, reason)) = other.and_then(|it| Some((it, self.out.get(&it)?))) else {
             return Ok(None);
         };
-        let reason = reason.to_string();
-        Ok(Some(self.because(other, other, &reason)?))
+        Ok(Some(self.because(other, other, &self.told(other, reason))?))
     }
 
     /// The greatest of files, and the greatest one of another plugin, with one more.
