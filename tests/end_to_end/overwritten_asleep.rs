@@ -149,3 +149,20 @@ fn the_broken_file_of_a_line_that_sleeps_is_no_reason_for_another_one() {
     assert_eq!(host.reload("a@2").unwrap_err().code(), "PB0209");
     host.call("a@2", "count", json!({})).unwrap();
 }
+
+/// It was verified to be loaded with another one, and its only copy was dropped when that one
+/// could not be.
+#[test]
+fn what_was_to_wake_with_one_that_is_gone_sleeps_on_as_it_was() {
+    let folder = Folder::new();
+    let library = piece("a", "1.0.0", ON_DEMAND);
+    let path = folder.write("a.so", &library);
+    let gone = folder.write("b.so", piece("b", "1.0.0", ON_DEMAND));
+    let needs = format!("{ON_DEMAND}[dependencies]\na = \"*\"\nb = \"*\"\n");
+    folder.write("c.so", piece("c", "1.0.0", &needs));
+    let (host, _) = folder.start();
+    fs::remove_file(gone).unwrap();
+    assert_eq!(count(&host, "c").unwrap_err().code(), "PB0307");
+    fs::write(&path, &library[..library.len() / 2]).unwrap();
+    assert_eq!(count(&host, "a").unwrap(), 1);
+}

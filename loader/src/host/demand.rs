@@ -14,7 +14,7 @@ use super::settling::{Change, Fresh};
 use super::{Inner, Known, Record};
 use crate::events::Cause;
 use crate::report::{Loadable, PluginState, PluginStatus};
-use crate::resolve::Plan;
+use crate::resolve::{Plan, offer};
 use crate::seat::{Named, Seat, Table};
 use crate::slot::{Sleeper, Slot};
 
@@ -109,6 +109,21 @@ impl Inner {
         let path = copy.path().to_owned();
         copy.set_aside();
         Some(path)
+    }
+
+    /// What was verified to be loaded, and sleeps on since another one could not be, is its
+    /// copy again.
+    pub(super) fn keep_copies_of_sleepers(&self, fresh: Fresh) {
+        let mut known = self.known.lock();
+        for verified in fresh.into_values() {
+            let offer = offer(&verified);
+            if self.sleeps(&known, &offer)
+                && let Some(record) = known.plugins.get_mut(&self.seat_of(&offer.manifest))
+                && record.copy.is_none()
+            {
+                record.copy = Some(verified.into_snapshot());
+            }
+        }
     }
 
     /// What can be had neither from its file nor from its copy does not sleep on.

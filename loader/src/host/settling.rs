@@ -95,6 +95,7 @@ impl Inner {
             }
         }
         drop(known);
+        self.keep_copies_of_sleepers(fresh);
         self.record();
         settled
     }
