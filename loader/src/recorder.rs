@@ -7,6 +7,7 @@
 //! A registry that fails stops nothing. It is told once, in the log and as an event, and
 //! again when it fails after it has worked.
 
+mod by_hand;
 mod changes;
 mod told;
 
@@ -23,6 +24,7 @@ use plugbay_interface::manifest::PluginId;
 
 pub(crate) use changes::{Seen, Snapshot};
 
+use self::by_hand::ByHand;
 use self::changes::Changes;
 use crate::events::{Chronicle, Event, Happening};
 use crate::registry::{self, HeldBack, HostProcess, Registry, RegistryError, Selector, Wish};
@@ -66,13 +68,6 @@ struct Trouble {
     anew: AtomicBool,
     /// What is written once more where the registry was begun anew.
     by_hand: Mutex<ByHand>,
-}
-
-/// What no file says.
-#[derive(Default)]
-struct ByHand {
-    wishes: BTreeMap<PluginId, Wish>,
-    held: Vec<HeldBack>,
 }
 
 impl Recorder {
@@ -210,15 +205,6 @@ impl Trouble {
 
     fn checked<T>(&self, outcome: Result<T, RegistryError>) -> Option<T> {
         outcome.inspect_err(|error| self.failed(error)).ok()
-    }
-}
-
-impl ByHand {
-    fn write(&self, registry: &dyn Registry) -> Result<(), RegistryError> {
-        for (id, wish) in &self.wishes {
-            registry.set_wish(id, Some(wish.clone()))?;
-        }
-        self.held.iter().try_for_each(|held| registry.hold_back(held))
     }
 }
 
