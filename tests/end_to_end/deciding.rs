@@ -455,3 +455,30 @@ fn single_plugins_of_a_folder_that_was_never_started_stay_single() {
     host.unload("a").unwrap();
     assert_eq!(active(&host), ["b 1.0.0", "z 1.0.0"]);
 }
+
+/// The one that had been there served for ever, without a file, and kept its rivals out.
+#[test]
+fn half_of_another_plugin_and_then_the_whole_of_it_ends_the_one_that_was_there() {
+    let on_demand = "activation = \"on-demand\"\n";
+    for more in ["", on_demand] {
+        let more = format!("{}{more}", kind("tracker"));
+        let folder = Folder::new();
+        let path = folder.write("x.so", piece("a", "2.0.0", &more));
+        let host = folder.host().policy(|policy| {
+            let rule = KindRule { active: Active::Single, chain: false };
+            policy.kinds.insert("tracker".into(), rule);
+        });
+        let host = host.build().unwrap();
+        host.start().unwrap();
+        let other = piece("b", "1.0.0", &more);
+        fs::write(&path, &other[..other.len() / 2]).unwrap();
+        host.reload_all().unwrap();
+        host.call("a", "count", json!({})).unwrap();
+        fs::write(&path, &other).unwrap();
+        host.reload_all().unwrap();
+        assert_eq!(host.call("a", "count", json!({})).unwrap_err().code(), "PB0702");
+        assert_eq!(refused(&host), Vec::<String>::new());
+        host.call("b", "count", json!({})).unwrap();
+        assert_eq!(active(&host), ["b 1.0.0"]);
+    }
+}

@@ -1,7 +1,7 @@
 //! What a host knows of plugins.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -136,6 +136,14 @@ impl Known {
             !is_its || table_of_another(&it.refusal).is_none()
         });
         tried.insert(next)
+    }
+
+    /// What serves or sleeps that came from there, whatever lies there now.
+    pub(super) fn seats_from<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = &'a Seat> {
+        let is_there = |state| matches!(state, PluginState::Active | PluginState::OnDemand);
+        let its =
+            self.plugins.iter().filter(move |(_, it)| it.about.path == path && is_there(it.state));
+        its.map(|(seat, _)| seat)
     }
 
     /// A file is not of that seat any more. Where it was its last one, the plugin is gone;

@@ -395,15 +395,20 @@ impl Inner {
             if !self.lies_in_a_folder(&path) {
                 continue;
             }
-            let before = known.files.insert(path, new);
+            let before = known.files.insert(path.clone(), new);
             let is_changed = before.as_ref().is_none_or(|before| before.hash != hash);
             if let Some(record) = known.plugins.get_mut(&id).filter(|_| is_changed) {
                 // What somebody ended waited for that.
                 record.ended_by_hand = false;
             }
-            let before = before.map(|before| self.seat_of(&before.manifest));
-            if let Some(before) = before.filter(|before| *before != id) {
-                known.lost_a_file(&before, &self.options.policy);
+            let mut others = match before {
+                Some(before) => vec![self.seat_of(&before.manifest)],
+                // It was broken before, and what serves or sleeps from there went on.
+                None => known.seats_from(&path).cloned().collect(),
+            };
+            others.retain(|other| *other != id);
+            for other in others {
+                known.lost_a_file(&other, &self.options.policy);
             }
         }
     }

@@ -144,12 +144,9 @@ impl Inner {
             known.not_taken.remove(path);
             // What is broken is no file of a plugin any more, but it may serve, or sleep, from
             // there.
-            let is_there = |state| matches!(state, PluginState::Active | PluginState::OnDemand);
-            let mut plugins = known.plugins.iter();
-            let serves = plugins.find(|(_, it)| it.about.path == path && is_there(it.state));
             let id = match known.files.get(path) {
                 Some(offer) => Some(self.seat_of(&offer.manifest)),
-                None => serves.map(|(seat, _)| seat.clone()),
+                None => known.seats_from(path).next().cloned(),
             };
             let Some(seat) = id else { return };
             known.files.remove(path);
