@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use plugbay_loader::stack::{Fault, Finding};
-use plugbay_loader::{Events, Explain, Happening, Host, UnloadError, Unloaded, full_message};
+use plugbay_loader::{Events, Explain, Happening, Host, UnloadError, Unloaded};
 use serde::Serialize;
 use serde_json::json;
 
@@ -47,16 +47,7 @@ impl Serving {
         let bar = Bar::new();
         let mut builder = settings.host();
         let mut notices = Vec::new();
-        // It serves without one, too.
-        let kept = match settings.keeping.open() {
-            Ok(kept) => Some(kept),
-            Err(error) => {
-                let (code, help) = (error.code(), error.hint());
-                let problem = full_message(&error);
-                notices.push(format!("{code}: {problem}; nothing is kept; help: {help}"));
-                None
-            }
-        };
+        let kept = settings.keeping.for_a_host()?.map_err(|notice| notices.push(notice)).ok();
         if let Some(kept) = &kept {
             notices.extend(kept.notices.iter().cloned());
             builder = builder.registry(kept.registry.clone());

@@ -194,6 +194,23 @@ fn a_damaged_registry_is_told_of_at_the_start_and_made_anew() {
     assert!(home.say(&["doctor"]).stdout.contains("registry.db: plugins: 1"));
 }
 
+/// What was disabled ran.
+#[test]
+fn with_a_registry_that_cannot_be_read_no_host_runs() {
+    let home = Home::new();
+    home.say(&["disable", "misbehave"]).ok();
+    let path = registry(&home);
+    let kept = path.with_extension("kept");
+    fs::rename(&path, &kept).unwrap();
+    fs::create_dir(&path).unwrap();
+    let said = home.say(&["run"]).failed(1, "PB1602");
+    assert!(said.stderr.contains("is not known, and nothing runs"), "{}", said.stderr);
+    fs::remove_dir(&path).unwrap();
+    fs::rename(&kept, &path).unwrap();
+    let host = home.run(&[]);
+    assert!(host.table.contains("PB0305: is disabled"), "{}", host.table);
+}
+
 #[test]
 fn a_host_without_a_registry_serves_and_says_so() {
     let home = Home::new();

@@ -1,6 +1,7 @@
 //! Where it is kept what is known of plugins: `registry` in the config file.
 
 use std::fs::DirBuilder;
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -104,6 +105,34 @@ impl Keeping {
         match self.kind {
             Kind::File => FileRegistry::open(path).map(kept),
             Kind::Sqlite | Kind::Memory => SqliteRegistry::open(path).map(kept),
+        }
+    }
+
+    /// The one that a host keeps; without one it serves as well, and what it says of that is
+    /// given. But where one is there and cannot be read, it is not known what somebody
+    /// disabled and what took a host down, and nothing is to run.
+    pub fn for_a_host(&self) -> Result<Result<Kept, String>, Failure> {
+        let error = match self.open() {
+            Ok(kept) => return Ok(Ok(kept)),
+            Err(error) => error,
+        };
+        let (code, problem, help) = (error.code(), full_message(&error), error.hint());
+        if !self.is_there() {
+            return Ok(Err(format!("{code}: {problem}; nothing is kept; help: {help}")));
+        }
+        let exit = Exit::of(&error);
+        let lacks = "so what is disabled and what took a host down is not known, and nothing runs";
+        let without = "or run without: registry = \"memory\" in the config file";
+        Err(Failure::new(code, exit, format!("{problem}; {lacks}"), format!("{help}; {without}")))
+    }
+
+    /// Whether there is a file, or something else, where it is kept; also where that cannot
+    /// be looked up.
+    fn is_there(&self) -> bool {
+        let Some(path) = &self.path else { return false };
+        match path.symlink_metadata() {
+            Ok(_) => true,
+            Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
         }
     }
 
