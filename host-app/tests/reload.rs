@@ -333,6 +333,15 @@ fn a_configuration_that_is_moved_with_a_mistake_stays_where_it_was() {
 }
 
 #[test]
+fn a_mistake_in_one_plugins_part_keeps_nothing_of_another_ones() {
+    let running = Configured::start("[config.a]\nuri = 'x'\n[config.c]\nsize = 1\n");
+    running.hang_up("[config.a]\nuri = 'x'\n[config.c]\nsize = 2\n", "c");
+    running.hang_up("[config.a]\nsize = 1\n", "b");
+    assert_eq!(running.has()["uri"], "x");
+    assert_eq!(running.home.say(&["call", "c:config"]).ok().stdout, "{}\n");
+}
+
+#[test]
 fn a_slip_that_is_taken_back_undoes_no_rollback() {
     let running = Configured::start("[config.a]\nuri = 'x'\n");
     running.hang_up("[config.a]\nuri = 'y'\n", "b");

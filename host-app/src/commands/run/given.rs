@@ -50,14 +50,18 @@ impl Given {
             let others = others.join(", ");
             log::warn!("SIGHUP does not take {others}: start the host again for that");
         }
-        self.configurations.become_those(settings.configurations(), |plugin, value| {
+        // What is configured for a line may stand there for the whole plugin now.
+        let plugin = |key: &str| key.split('@').next().unwrap_or(key).to_owned();
+        self.configurations.become_those(settings.configurations(), plugin, |plugin, value| {
             let outcome = match value {
                 Some(value) => host.configure(plugin, value),
                 None => host.unconfigure(plugin),
             };
             told(plugin, outcome, &settings, &["config", plugin])
         });
-        self.tables.become_those(settings.tables(), |name, value| {
+        // Any table may be that of a plugin which had another one before.
+        let any = |_: &str| String::new();
+        self.tables.become_those(settings.tables(), any, |name, value| {
             told(name, host.configure_extension(name, value), &settings, &[name])
         });
         match host.fetch_secrets() {
@@ -76,15 +80,17 @@ impl Parts {
     }
 
     /// Gives what is new or other, and takes out what is gone. `give` says whether it could;
-    /// what it could not is as it was, and is tried again the next time.
+    /// what it could not is as it was, and is tried again the next time. What is new may
+    /// take the place of what is gone if `group` gives the same for both.
     fn become_those(
         &mut self,
         now: &BTreeMap<String, Value>,
+        group: impl Fn(&str) -> String,
         give: impl Fn(&str, Option<Value>) -> bool,
     ) {
         // The new ones first: what is gone may stand there by another name, or be another
         // plugin's to be, and a plugin may not do without.
-        let mut all_given = true;
+        let mut refused: BTreeMap<String, &String> = BTreeMap::new();
         for (name, value) in now {
             if self.0.get(name) == Some(value) {
                 continue;
@@ -92,13 +98,20 @@ impl Parts {
             if give(name, Some(value.clone())) {
                 self.0.insert(name.clone(), value.clone());
             } else {
-                all_given = false;
+                refused.entry(group(name)).or_insert(name);
             }
         }
-        // What could not be given may be what takes their place.
-        if all_given {
-            self.0.retain(|name, _| now.contains_key(name) || !give(name, None));
-        }
+        self.0.retain(|name, _| {
+            if now.contains_key(name) {
+                return true;
+            }
+            // That may be what takes its place.
+            if let Some(wrong) = refused.get(&group(name)) {
+                log::warn!("what was written for `{name}` holds until `{wrong}` is right");
+                return true;
+            }
+            !give(name, None)
+        });
     }
 }
 
