@@ -166,3 +166,26 @@ fn what_was_to_wake_with_one_that_is_gone_sleeps_on_as_it_was() {
     fs::write(&path, &library[..library.len() / 2]).unwrap();
     assert_eq!(count(&host, "a").unwrap(), 1);
 }
+
+/// One that serves went on, and one that slept was gone.
+#[test]
+fn what_is_written_over_one_that_sleeps_and_may_not_run_takes_nothing_away() {
+    let folder = Folder::new();
+    let lacks = format!("{ON_DEMAND}[dependencies]\nnowhere = \"*\"\n");
+    for woken in [true, false] {
+        folder.write("a.so", piece("a", "1.0.0", ON_DEMAND));
+        let (host, events) = watched(&folder);
+        folder.put_whole("a.so", &piece("a", "2.0.0", &lacks));
+        next_refused(&events);
+        assert_eq!(host.refused()[0].error.code(), "PB0307");
+        if woken {
+            assert_eq!(count(&host, "a").unwrap(), 1);
+        }
+        assert_eq!(version(&host, "a"), "1.0.0");
+        assert_eq!(host.refused()[0].error.code(), "PB0307");
+        folder.put_whole("a.so", &piece("a", "3.0.0", ON_DEMAND));
+        until(|| version(&host, "a") == "3.0.0");
+        count(&host, "a").unwrap();
+        assert!(host.refused().is_empty());
+    }
+}

@@ -53,10 +53,17 @@ impl Inner {
         None
     }
 
-    /// The file as it is now. Where it is being written, or broken, and the plugin sleeps:
-    /// what that was verified as, as the file of a plugin that serves changes nothing then.
+    /// The file as it is now. Where it is being written, or broken, or is not taken, and the
+    /// plugin sleeps: what that was verified as, as the file of a plugin that serves changes
+    /// nothing then.
     fn verified_now(&self, offer: &Offer) -> Result<Verified, VerifyError> {
         let copy = self.set_copy_aside(offer);
+        if self.is_not_taken(&offer.path)
+            && let Some(verified) = copy.as_deref().and_then(|copy| self.verified_copy(copy, offer))
+        {
+            self.workspace.drop_spares();
+            return Ok(verified);
+        }
         let verified = self.verify_again(offer).or_else(|error| {
             let copy = copy.filter(|_| error.code() != "PB0201");
             let Some(verified) = copy.and_then(|copy| self.verified_copy(&copy, offer)) else {
@@ -70,6 +77,14 @@ impl Inner {
         });
         self.workspace.drop_spares();
         verified
+    }
+
+    fn is_not_taken(&self, path: &Path) -> bool {
+        let known = self.known.lock();
+        known
+            .not_taken
+            .get(path)
+            .is_some_and(|it| known.files.get(path).is_some_and(|file| file.hash == it.hash))
     }
 
     /// What was copied from a file once, as long as it has the same bytes.

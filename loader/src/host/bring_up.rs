@@ -85,12 +85,18 @@ impl Inner {
                 table.insert(&seat, slot.clone());
                 slot
             });
-            // What came from the copy of a file that is broken by now changes nothing of that.
+            // What came from the copy of a file that is broken or not taken by now changes
+            // nothing of that.
             let path = &active.about.path;
-            let came_from_it =
-                known.files.contains_key(path) || known.by_hand.values().any(|it| it.path == *path);
+            let is_by_hand = known.by_hand.values().any(|it| it.path == *path);
+            let came_from_it = match known.files.get(path) {
+                Some(file) => file.hash == active.about.hash.to_hex().as_str(),
+                None => is_by_hand,
+            };
+            let is_there = known.files.contains_key(path);
             known.refused.retain(|old| {
-                old.path != *path || (!came_from_it && matches!(old.error, Error::Verify(_)))
+                let is_of_what_lies_there = is_there || matches!(old.error, Error::Verify(_));
+                old.path != *path || (!came_from_it && is_of_what_lies_there)
             });
             serve.push((slot, active));
             results.push(Ok(seat));

@@ -199,15 +199,17 @@ impl Inner {
         };
         for (seat, record) in &known.plugins {
             let path = &record.about.path;
+            let hash = record.about.hash.to_hex();
             // It sleeps on as what it was verified as.
             let is_kept = record.state == PluginState::OnDemand
-                && !known.files.contains_key(path)
-                && is_broken(path);
+                && match known.files.get(path) {
+                    None => is_broken(path),
+                    Some(file) => file.hash != hash.as_str() && record.copy.is_some(),
+                };
             if record.state != PluginState::Active && !is_kept {
                 continue;
             }
             let of_it = by_seat.get(seat).map_or(&[][..], Vec::as_slice);
-            let hash = record.about.hash.to_hex();
             if of_it.iter().any(|it| it.hash == hash.as_str()) {
                 continue;
             }
