@@ -189,3 +189,23 @@ fn what_is_written_over_one_that_sleeps_and_may_not_run_takes_nothing_away() {
         assert!(host.refused().is_empty());
     }
 }
+
+/// That it was broken was forgotten, and with it that something sleeps.
+#[test]
+fn a_look_at_the_whole_folder_while_a_broken_file_is_written_takes_nothing_away() {
+    let folder = Folder::new();
+    let library = piece("a", "1.0.0", ON_DEMAND);
+    let path = folder.write("a.so", &library);
+    let (host, events) = watched(&folder);
+    fs::write(&path, &library[..library.len() / 2]).unwrap();
+    next_refused(&events);
+    let mut writer = fs::File::create(&path).unwrap();
+    writer.write_all(&library[..library.len() / 3]).unwrap();
+    let away = folder.beside("away");
+    fs::rename(folder.plugins(), &away).unwrap();
+    fs::write(away.join("b.so"), piece("b", "1.0.0", "")).unwrap();
+    fs::rename(&away, folder.plugins()).unwrap();
+    next(&events, |it| matches!(it, Happening::Loaded { .. }));
+    assert_eq!(count(&host, "a").unwrap(), 1);
+    drop(writer);
+}

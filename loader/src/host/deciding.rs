@@ -203,7 +203,7 @@ impl Inner {
             // It sleeps on as what it was verified as.
             let is_kept = record.state == PluginState::OnDemand
                 && match known.files.get(path) {
-                    None => is_broken(path),
+                    None => !known.gone.contains(seat),
                     Some(file) => file.hash != hash.as_str() && record.copy.is_some(),
                 };
             if record.state != PluginState::Active && !is_kept {

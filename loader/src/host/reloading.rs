@@ -163,7 +163,7 @@ impl Inner {
             known.not_taken.clear();
         }
         self.learn_files(&verified);
-        let kept = self.turn_away_all(refused, cause);
+        let kept = self.turn_away_all(refused, unfinished, cause);
         let times = Times { verify: Some(verify), ..times };
         let mut settled = self.settle(verified, Change { times, ..Change::because(cause) });
         settled.looked_at.extend(kept);
@@ -175,18 +175,17 @@ impl Inner {
     fn turn_away_all(
         &self,
         refused: Vec<Arc<Refusal>>,
+        unfinished: &[PathBuf],
         cause: &Cause,
     ) -> Vec<(Seat, Result<Outcome, LoadPluginError>)> {
         let before = {
             let mut known = self.known.lock();
-            // What was decided is decided anew.
-            let decided: Vec<_> = known
-                .refused
-                .iter()
-                .filter(|refusal| matches!(refusal.error, Error::Resolve(_)))
-                .cloned()
-                .collect();
-            std::mem::replace(&mut known.refused, [decided, refused.clone()].concat())
+            // What was decided is decided anew, and what is being written was not looked at.
+            let stays = |it: &&Arc<Refusal>| {
+                matches!(it.error, Error::Resolve(_)) || unfinished.contains(&it.path)
+            };
+            let stay: Vec<_> = known.refused.iter().filter(stays).cloned().collect();
+            std::mem::replace(&mut known.refused, [stay, refused.clone()].concat())
         };
         let mut looked_at = Vec::new();
         for refusal in refused {
