@@ -27,7 +27,9 @@ pub(crate) use changes::{Seen, Snapshot};
 use self::by_hand::ByHand;
 use self::changes::Changes;
 use crate::events::{Chronicle, Event, Happening};
-use crate::registry::{self, HeldBack, HostProcess, Registry, RegistryError, Selector, Wish};
+use crate::registry::{
+    self, AttemptId, HeldBack, HostProcess, Registry, RegistryError, Selector, Wish,
+};
 use crate::report::{Notice, full_message};
 use crate::verdicts::Verdicts;
 
@@ -52,6 +54,8 @@ pub(crate) enum Job {
     Tell(registry::Event),
     /// What there is now.
     Seen(Snapshot),
+    /// Attempts are over.
+    Over(Vec<AttemptId>),
     /// The registry was begun anew.
     Anew,
     /// Say when all before is written.
@@ -66,6 +70,8 @@ struct Trouble {
     /// As the last start tells it; none as long as it works.
     now: Mutex<Option<Notice>>,
     anew: AtomicBool,
+    /// Whether another process had it locked the last time.
+    busy: AtomicBool,
     /// What is written once more where the registry was begun anew.
     by_hand: Mutex<ByHand>,
 }
@@ -82,6 +88,7 @@ impl Recorder {
             chronicle: chronicle.clone(),
             now: Mutex::default(),
             anew: AtomicBool::new(false),
+            busy: AtomicBool::new(false),
             by_hand: Mutex::default(),
         });
         let process = trouble.checked(HostProcess::current());
@@ -116,10 +123,24 @@ impl Recorder {
             }
             outcome => outcome,
         };
+        self.trouble.saw(&outcome);
         if let Err(error) = &outcome {
             self.trouble.failed(error);
         }
         outcome
+    }
+
+    /// The same, for what nobody is to wait for: while another process has the registry
+    /// locked, each would wait for as long as the registry is patient. None where it is, or
+    /// where it fails, which is told.
+    pub(crate) fn ask_if_free<T>(
+        &self,
+        wish: impl Fn(&dyn Registry) -> Result<T, RegistryError>,
+    ) -> Option<T> {
+        if self.trouble.busy.load(Ordering::Acquire) {
+            return None;
+        }
+        self.ask(wish).ok()
     }
 
     /// What was found in the registry.
@@ -203,6 +224,11 @@ impl Trouble {
         self.chronicle.tell(Happening::Registry { code, problem, help });
     }
 
+    fn saw<T>(&self, outcome: &Result<T, RegistryError>) {
+        let is_busy = matches!(outcome, Err(RegistryError::Busy { .. }));
+        self.busy.store(is_busy, Ordering::Release);
+    }
+
     fn checked<T>(&self, outcome: Result<T, RegistryError>) -> Option<T> {
         outcome.inspect_err(|error| self.failed(error)).ok()
     }
@@ -217,6 +243,7 @@ fn write(registry: &dyn Registry, jobs: &Receiver<Job>, mut changes: Changes, tr
                 Job::Happened(event) => changes.happened(told::event(&event)),
                 Job::Tell(event) => changes.happened(Some(event)),
                 Job::Seen(snapshot) => changes.seen(snapshot),
+                Job::Over(attempts) => changes.are_over(attempts),
                 Job::Anew => {}
                 Job::Flush(done) => flushed.push(done),
                 Job::End => ends = true,
@@ -225,6 +252,9 @@ fn write(registry: &dyn Registry, jobs: &Receiver<Job>, mut changes: Changes, tr
         // The program's logger runs here, and may panic: that is not to be the end of it.
         let _ = catch_unwind(AssertUnwindSafe(|| {
             let written = write_all(registry, &mut changes, trouble);
+            if !matches!(written, Ok(false)) {
+                trouble.saw(&written);
+            }
             match written {
                 Ok(true) => *trouble.now.lock() = None,
                 Ok(false) => {}
@@ -260,5 +290,50 @@ fn write_all(
             write()
         }
         outcome => outcome,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::path::Path;
+
+    use plugbay_resolve::Policy;
+
+    use super::*;
+    use crate::registry::{Begin, ContentHash, Doing, Ending, Limits, RecordKey, SqliteRegistry};
+
+    /// With little patience.
+    fn registry(path: &Path) -> SqliteRegistry {
+        let mut limits = Limits::default();
+        limits.patience = Duration::from_millis(50);
+        SqliteRegistry::open_with(path, limits).unwrap().registry
+    }
+
+    #[test]
+    fn while_another_process_holds_the_registry_nobody_waits_and_no_attempt_stays_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.db");
+        let chronicle = Arc::new(Chronicle::new(&Policy::new(semver::Version::new(1, 0, 0))));
+        let verdicts = Verdicts::in_cache(folder.path());
+        let recorder = Recorder::start(Arc::new(registry(&path)), &chronicle, verdicts);
+        let key = RecordKey {
+            id: "sql".parse().unwrap(),
+            version: semver::Version::new(1, 0, 0),
+            hash: ContentHash::from_bytes([7; 32]),
+        };
+        let process = HostProcess::current().unwrap();
+        let begin = [Begin::new(key, Doing::Activating, process)];
+        let ids = recorder.ask_if_free(|it| it.begin_attempts(&begin)).unwrap();
+        let other = File::open(folder.path().join("registry.db.lock")).unwrap();
+        other.lock().unwrap();
+        assert!(recorder.ask_if_free(|it| it.end_attempts(&ids, Ending::Harmless)).is_none());
+        assert!(recorder.ask_if_free(|_| -> Result<(), _> { unreachable!() }).is_none());
+        recorder.tell(Job::Over(ids));
+        other.unlock().unwrap();
+        assert!(recorder.flush());
+        let open = recorder.ask_if_free(|it| it.open_attempts());
+        assert!(open.is_some_and(|open| open.is_empty()));
+        recorder.end();
     }
 }

@@ -63,9 +63,13 @@ struct Open<'a> {
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        if !self.ids.is_empty() {
-            // That it fails is told there.
-            let _ = self.recorder.ask(|it| it.end_attempts(&self.ids, Ending::Harmless));
+        if self.ids.is_empty() {
+            return;
+        }
+        let ended = self.recorder.ask_if_free(|it| it.end_attempts(&self.ids, Ending::Harmless));
+        if ended.is_none() {
+            // Else the next host would take them for crashes.
+            self.recorder.tell(Job::Over(std::mem::take(&mut self.ids)));
         }
     }
 }
@@ -237,7 +241,7 @@ impl Inner {
         if begun.is_empty() {
             return None;
         }
-        let ids = recorder.ask(|registry| registry.begin_attempts(&begun)).ok()?;
+        let ids = recorder.ask_if_free(|registry| registry.begin_attempts(&begun))?;
         Some(Open { recorder, ids })
     }
 

@@ -9,8 +9,8 @@ use plugbay_interface::manifest::{Manifest, PluginId};
 use super::told::without_its_words;
 use crate::error::{Error, Explain};
 use crate::registry::{
-    ContentHash, Event, Health, Mark, PluginRecord, Query, Reason, RecordKey, Registry,
-    RegistryError, Status, Verdict,
+    AttemptId, ContentHash, Ending, Event, Health, Mark, PluginRecord, Query, Reason, RecordKey,
+    Registry, RegistryError, Status, Verdict,
 };
 use crate::report::Refusal;
 use crate::verdicts::{self, Verdicts};
@@ -56,6 +56,8 @@ pub(super) struct Changes {
     /// Whether it has been written.
     done: bool,
     events: Vec<Event>,
+    /// Attempts that are over, and open in the registry as that was busy.
+    over: Vec<AttemptId>,
 }
 
 impl Changes {
@@ -67,11 +69,16 @@ impl Changes {
             now: None,
             done: true,
             events: Vec::new(),
+            over: Vec::new(),
         }
     }
 
     pub(super) fn happened(&mut self, event: Option<Event>) {
         self.events.extend(event);
+    }
+
+    pub(super) fn are_over(&mut self, attempts: Vec<AttemptId>) {
+        self.over.extend(attempts);
     }
 
     pub(super) fn seen(&mut self, snapshot: Snapshot) {
@@ -82,12 +89,17 @@ impl Changes {
     /// The registry does not know any more what was written.
     pub(super) fn begin_anew(&mut self) {
         self.written.clear();
+        self.over.clear();
         self.done = false;
     }
 
     /// Writes what has changed. Whether there was anything.
     pub(super) fn write(&mut self, registry: &dyn Registry) -> Result<bool, RegistryError> {
-        let mut any = !self.events.is_empty();
+        let mut any = !self.events.is_empty() || !self.over.is_empty();
+        if !self.over.is_empty() {
+            registry.end_attempts(&self.over, Ending::Harmless)?;
+            self.over.clear();
+        }
         if !self.events.is_empty() {
             let written = registry.append(&self.events);
             let kept = if written.is_ok() { 0 } else { MOST_EVENTS };
