@@ -39,10 +39,11 @@ impl Exit {
             return Self::NotPermitted;
         }
         match error.code() {
-            // A folder, a file, a plugin, a command, a file of a plugin, one of its versions,
-            // an earlier version, the registry's folder, a stack, one that it extends.
-            "PB0101" | "PB0201" | "PB0701" | "PB0703" | "PB0905" | "PB0910" | "PB1107"
-            | "PB1601" | "PB1701" | "PB1703" => Self::NotFound,
+            // A folder, a file, a plugin, a command, one of its versions that serves, a file of
+            // a plugin, one of its versions, an earlier version, the registry's folder, a stack,
+            // one that it extends.
+            "PB0101" | "PB0201" | "PB0701" | "PB0703" | "PB0708" | "PB0905" | "PB0910"
+            | "PB1107" | "PB1601" | "PB1701" | "PB1703" => Self::NotFound,
             // Arguments that do not fit, and what should be an id.
             "PB0704" | "PB0901" => Self::Usage,
             // A new generation that did not take over, a state that it cannot begin with, and a

@@ -118,7 +118,7 @@ impl Serving {
 }
 
 /// What a host has found, also where it is refused.
-fn names_in(host: &Host) -> Names {
+pub fn names_in(host: &Host) -> Names {
     let mut names = Names::default();
     host.plan().offers().iter().for_each(|offer| names.add(&offer.manifest));
     host.plugins().iter().for_each(|status| names.add(&status.manifest));

@@ -12,7 +12,11 @@ use crate::terminal::{Output, Tone, harmless, one_line};
 
 /// The plugins in a table, and below it what was refused.
 pub fn overview(overview: &Overview, output: &Output) -> String {
-    let mut text = plugins(&overview.plugins, output);
+    let mut text = match overview.plugins.is_empty() && !overview.refused.is_empty() {
+        // What is refused is there, too.
+        true => String::new(),
+        false => plugins(&overview.plugins, output),
+    };
     let remains = remains(overview);
     if !remains.is_empty() {
         let _ = writeln!(text, "\n{}", output.paint(Tone::Strong, "Still in memory:"));
@@ -21,7 +25,9 @@ pub fn overview(overview: &Overview, output: &Output) -> String {
         }
     }
     if !overview.refused.is_empty() {
-        text.push('\n');
+        if !text.is_empty() {
+            text.push('\n');
+        }
         text.push_str(&refused(&overview.refused, output));
     }
     for notice in &overview.notices {

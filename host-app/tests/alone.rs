@@ -404,7 +404,7 @@ fn names_in_the_config_file_that_nobody_has_are_told_with_their_place() {
     let wrong = "enabled = ['nobody@^3']\ndisabled = ['sql', 'mlflo']\n\
                  versions_of = { sqll = 'compatible' }\n\
                  [plugin_precedence]\nexperiment_trackr = ['mlflow', 'mlfow']\n\
-                 [config.'mlflwo@1']\nx = 1\n";
+                 [config.'mlflwo@1']\nx = 1\n[kinds]\ndata_sourc = 'single'\n";
     std::fs::write(&file, wrong).unwrap();
     let expected = [
         "PB1039: FILE:1:12: `enabled` names the plugin `nobody`, of which no good file was \
@@ -419,6 +419,8 @@ fn names_in_the_config_file_that_nobody_has_are_told_with_their_place() {
          found; did you mean `mlflow`?; help: ",
         "PB1039: FILE:6:9: `config` names the plugin `mlflwo`, of which no good file was \
          found; did you mean `mlflow`?; help: ",
+        "PB1040: FILE:9:1: `kinds` names the kind `data_sourc`, which nothing is of; did you \
+         mean `data_source`?; help: ",
     ];
     let expected = expected.map(|line| line.replace("FILE", file.to_str().unwrap()));
     for command in ["plan", "check"] {

@@ -84,7 +84,7 @@ pub enum BesideError {
         limit: usize,
     },
     /// Its content is no such manifest; with the place.
-    #[error("the manifest beside it is wrong: {0}")]
+    #[error("{0}")]
     Wrong(Wrong),
     /// It says something else than the library.
     #[error("{} beside it differs from the library: {}", printable(.path), listed(.differences))]
@@ -319,7 +319,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T, BesideError> {
     (limits.bytes, limits.depth) = (MOST, DEEPEST);
     let document = document::parse::<T>(&bytes, Syntax::Json, path, limits);
     document.map(document::Document::into_value).map_err(|error| match error {
-        ReadError::Wrong(wrong) => BesideError::Wrong(wrong),
+        ReadError::Wrong(wrong) => BesideError::Wrong(wrong.called("manifest beside it,")),
         _ => BesideError::TooLarge { path: path.to_owned(), limit: MOST },
     })
 }

@@ -385,8 +385,9 @@ impl HostBuilder {
     ///
     /// It is read when the host is built, and written on a thread of the host's own, but
     /// for what must be there first: a wish, and that a plugin is about to be activated.
-    /// What was done by hand goes before what the policy says of the same plugins. When it
-    /// fails, that is told, and the plugins run.
+    /// What was done by hand goes before what the policy says of the same plugins. Where it
+    /// cannot be read then, no host is built, as what was disabled would run; when it fails
+    /// later, that is told, and the plugins run.
     pub fn registry(mut self, registry: Arc<dyn Registry>) -> Self {
         self.options.registry = Some(registry);
         self
@@ -415,7 +416,7 @@ impl HostBuilder {
     ///
     /// # Errors
     ///
-    /// When an id is none, or the cache folder cannot be made.
+    /// When an id is none, the cache folder cannot be made, or the registry not be read.
     pub fn build(self) -> Result<Host, BuildError> {
         let Self { mut options, name, cache_dir, data_dir, ids, configs, disabled, only, stack } =
             self;
@@ -456,7 +457,7 @@ impl HostBuilder {
         if options.data_dir.to_str().is_none() {
             return Err(BuildError::DataPath { path: options.data_dir });
         }
-        Ok(Host::new(options, workspace))
+        Host::new(options, workspace).map_err(|source| BuildError::Registry { source })
     }
 }
 

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use plugbay_config::nearest;
 use plugbay_interface::abi::FaultKind;
 use plugbay_interface::abi::abi_stable::std_types::{RResult, RStr};
 use plugbay_interface::manifest::{PluginId, Selector};
@@ -12,6 +13,9 @@ use crate::host::StartError;
 use crate::report::{PluginState, Refusal};
 use crate::results::{Look, Results};
 use crate::slot::Lease;
+
+/// How many ids a help names.
+const MOST_IDS: usize = 30;
 
 /// Why a call has no result.
 #[derive(Debug, thiserror::Error)]
@@ -155,9 +159,16 @@ impl Explain for CallError {
             Self::UnknownPlugin { known, .. } if known.is_empty() => {
                 "no plugin is there; put its library into a plugins folder".into()
             }
-            Self::UnknownPlugin { known, .. } => {
+            Self::UnknownPlugin { plugin, known } => {
                 let ids: Vec<_> = known.iter().map(PluginId::as_str).collect();
-                format!("there are: {}", ids.join(", "))
+                let meant = nearest(plugin, ids.iter().copied());
+                let meant = meant.map(|id| format!("did you mean `{id}`? ")).unwrap_or_default();
+                let some = ids.iter().take(MOST_IDS).copied().collect::<Vec<_>>().join(", ");
+                let more = match ids.len().saturating_sub(MOST_IDS) {
+                    0 => String::new(),
+                    more => format!(" and {more} more: host-app list"),
+                };
+                format!("{meant}there are: {some}{more}")
             }
             Self::Range { name } => {
                 let id = name.split('@').next().unwrap_or_default();

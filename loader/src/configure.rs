@@ -106,7 +106,12 @@ impl Explain for ConfigError {
     fn hint(&self) -> String {
         match &self.0 {
             Problem::Schema(error) => error.hint(),
-            Problem::Unsettled(unsettled) => unsettled.hint(),
+            Problem::Unsettled(unsettled) => match &unsettled.origin().owner {
+                Owner::Plugin(id) => {
+                    format!("{}, in [config.{id}] of the host's configuration", unsettled.hint())
+                }
+                _ => unsettled.hint(),
+            },
             Problem::Extension(error) => error.hint(),
         }
     }

@@ -115,7 +115,7 @@ impl Host {
         HostBuilder::new()
     }
 
-    pub(crate) fn new(options: Options, workspace: Workspace) -> Self {
+    pub(crate) fn new(options: Options, workspace: Workspace) -> Result<Self, RegistryError> {
         // The first time it is asked for takes milliseconds, which is not to be
         // while calls wait.
         let _ = platform::has_membarrier();
@@ -159,8 +159,9 @@ impl Host {
             },
             watcher: Mutex::new(None),
         });
-        inner.recall();
-        Self { shared: Arc::new(Shared { inner }) }
+        let this = Self { shared: Arc::new(Shared { inner }) };
+        this.inner().recall()?;
+        Ok(this)
     }
 
     pub(crate) fn inner(&self) -> &Inner {

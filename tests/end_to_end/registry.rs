@@ -5,15 +5,16 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use plugbay_loader::interface::serde_json::json;
 use plugbay_loader::registry::{
-    Choice, ContentHash, FileRegistry, HistoryQuery, MemoryRegistry, Opened, Query, Registry,
-    Selector, SqliteRegistry, Verdict,
+    Choice, ContentHash, FileRegistry, HistoryQuery, Limits, MemoryRegistry, Opened, Query,
+    Registry, Selector, SqliteRegistry, Verdict,
 };
 use plugbay_loader::{
     Active, Explain, Happening, Host, HostBuilder, KindRule, Notice, PluginState, Probe,
-    StartReport, WatchOptions,
+    StartReport, WatchOptions, full_message,
 };
 use plugbay_tests::{Folder, broken_piece, build, piece, until, with_embedded, worker};
 
@@ -486,4 +487,26 @@ fn what_a_watched_folder_does_is_recorded_while_it_happens() {
     fs::remove_file(folder.plugins().join("a.so")).unwrap();
     until(|| recorded(&*registry) == ["a 1.0.0 gone"]);
     assert_eq!(told(&*registry, "a"), ["loaded", "unloaded"]);
+}
+
+/// What was disabled ran, and what had taken its host down.
+#[test]
+fn without_what_the_registry_knows_no_host_is_built() {
+    let folder = Folder::new();
+    folder.write("a.so", piece("a", "1.0.0", ""));
+    let mut limits = Limits::default();
+    limits.patience = Duration::from_millis(50);
+    let registry = Arc::new(SqliteRegistry::open_with(&file(&folder), limits).unwrap().registry);
+    let host = folder.host().registry(registry.clone()).build().unwrap();
+    host.start().unwrap();
+    host.disable("a").unwrap();
+    drop(host);
+    let other = fs::File::open(folder.beside("registry.db.lock")).unwrap();
+    other.lock().unwrap();
+    let error = folder.host().registry(registry.clone()).build().unwrap_err();
+    assert_eq!(error.code(), "PB1606");
+    assert!(full_message(&error).starts_with("it is not known what was disabled"), "{error}");
+    other.unlock().unwrap();
+    let host = folder.host().registry(registry).build().unwrap();
+    assert_eq!(host.start().unwrap().refused[0].error.code(), "PB0305");
 }

@@ -12,7 +12,9 @@ use crate::terminal::{Output, Tone};
 pub fn run(common: &Common, words: &[String], output: &Output) -> Result<Exit, Failure> {
     let settings = Settings::read(common)?;
     let words = words.join(" ");
-    let found: Option<Vec<PluginRecord>> = match reach(&settings.socket, common, false)? {
+    let host = reach(&settings.socket, common, false)?;
+    let is_running = host.is_some();
+    let found: Option<Vec<PluginRecord>> = match host {
         Some(mut host) => Some(host.ask(&Request::Search { words })?),
         None => match settings.keeping.look() {
             Some(registry) => Some(registry.query(&Query::new().text(words))?),
@@ -26,7 +28,13 @@ pub fn run(common: &Common, words: &[String], output: &Output) -> Result<Exit, F
     let text = match found {
         None => "Nothing is known yet: a host that runs records what is in its folders.\n".into(),
         Some(found) if found.is_empty() => "No plugin has all of these words.\n".into(),
-        Some(found) => shown(&found, output),
+        Some(found) if is_running => shown(&found, output),
+        Some(found) => {
+            format!(
+                "{}\nNo host was asked: this is how the last one left it.\n",
+                shown(&found, output)
+            )
+        }
     };
     output.text(&text)?;
     Ok(Exit::Ok)

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::BufReader;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -13,7 +13,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
 use plugbay_loader::manifest::Manifest;
 use plugbay_loader::registry::{HeldBack, PluginRecord, Query};
-use plugbay_loader::{CallError, Host, PluginStatus, Refusal, UnloadError};
+use plugbay_loader::{CallError, Host, PluginId, PluginStatus, Refusal, UnloadError};
 use serde::Serialize;
 
 use super::changes;
@@ -353,7 +353,8 @@ impl Shared {
     }
 
     fn unknown(&self, plugin: &str) -> Failure {
-        for refusal in self.host.refused() {
+        let refused = self.host.refused();
+        for refusal in &refused {
             if let Some((id, _)) = refusal.plugin.as_ref().filter(|(id, _)| id.as_str() == plugin) {
                 return Failure::of_call(&CallError::Refused {
                     plugin: id.clone(),
@@ -361,7 +362,10 @@ impl Shared {
                 });
             }
         }
-        let known = self.host.plugins().into_iter().map(|status| status.manifest.id).collect();
+        let ids = self.host.plugins().into_iter().map(|status| status.manifest.id);
+        let of_refused = refused.iter().filter_map(|it| Some(it.plugin.as_ref()?.0.clone()));
+        let known: BTreeSet<PluginId> = ids.chain(of_refused).collect();
+        let known = known.into_iter().collect();
         CallError::UnknownPlugin { plugin: plugin.to_owned(), known }.into()
     }
 }

@@ -43,6 +43,14 @@ impl Settings {
         let mut kinds = there.kinds.clone();
         kinds.extend(self.policy().kinds.into_keys());
         let mut notices = Vec::new();
+        // A kind may be ruled on before anything is of it.
+        let ruled = self.written.get("kinds").and_then(Value::as_object);
+        for kind in ruled.into_iter().flatten().map(|(kind, _)| kind) {
+            let known = &there.kinds;
+            if !known.contains(kind) && nearest(kind, known.iter().map(String::as_str)).is_some() {
+                notices.push(self.names_nobody(What::Kind, &["kinds", kind], kind, known));
+            }
+        }
         let mut look = |what: What, keys: &[&str], name: &str| {
             let known = match what {
                 What::Plugin => &there.plugins,

@@ -43,6 +43,7 @@ fn what_says_the_same_in_other_words_fits() {
             "permissions": ["read-files"]}"#,
         r#"{"id": "kv", "minHostVersion": "1.2.0", "dependencies": ["sql@^1.0", "log"]}"#,
         r#"{"id": "kv", "dependencies": {"sql": ">=1, <2", "log": "2"}}"#,
+        r#"{"id": "kv", "dependencies": [{"id": "sql", "version": "^1"}, {"name": "log"}]}"#,
     ] {
         told(more, beside).unwrap();
     }
@@ -83,6 +84,8 @@ fn what_is_wrong_is_told_with_its_place() {
         ("{\"id\": \"kv\",\n\"dependencies\": \"sql\"}", ["line 2", "a list of ids"]),
         ("{\"id\": \"kv\",\n\"dependencies\": [\"A b\"]}", ["line 2", "names no plugin"]),
         ("{\"id\": \"kv\",\n\"dependencies\": [\"a\", \"a@1\"]}", ["line 2", "named twice"]),
+        ("{\"id\": \"kv\",\n\"dependencies\": [{\"id\": \"a\", \"x\": 1}]}", ["line 2", "`x`"]),
+        ("{\"id\": \"kv\",\n\"dependencies\": [3]}", ["line 2", "kv@^1"]),
         ("{\"id\": \"kv\",\n\"permissions\": [1]}", ["line 2", "text"]),
         ("{\n}", ["line 1", "`id`"]),
         ("[\"kv\"]", ["line 1", "table"]),

@@ -5,6 +5,7 @@ use std::fmt;
 use plugbay_interface::manifest::{PluginId, Selector};
 use semver::{Version, VersionReq};
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// The file, whole. What is left out says nothing.
@@ -47,7 +48,8 @@ impl TryFrom<String> for HostVersion {
     }
 }
 
-/// Other plugins: a list of ids and `id@range`, or a table of ids with ranges.
+/// Other plugins: a list of ids, `id@range` and tables with `id` and `version`, or a table of ids
+/// with ranges.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Dependencies(pub(super) Vec<Needed>);
 
@@ -76,11 +78,8 @@ impl<'de> Visitor<'de> for ListOrTable {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Dependencies, A::Error> {
         let mut all = Vec::new();
-        while let Some(text) = list.next_element::<String>()? {
-            let has_range = text.contains('@');
-            let selector: Selector = text.parse().map_err(de::Error::custom)?;
-            let range = has_range.then_some(selector.version);
-            add(&mut all, Needed { id: selector.id, range })?;
+        while let Some(item) = list.next_element()? {
+            add(&mut all, item)?;
         }
         Ok(Dependencies(all))
     }
@@ -91,6 +90,41 @@ impl<'de> Visitor<'de> for ListOrTable {
             add(&mut all, Needed { id, range: Some(range) })?;
         }
         Ok(Dependencies(all))
+    }
+}
+
+impl<'de> Deserialize<'de> for Needed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextOrTable)
+    }
+}
+
+struct TextOrTable;
+
+impl<'de> Visitor<'de> for TextOrTable {
+    type Value = Needed;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text, \"kv@^1\", or a table, {\"id\": \"kv\", \"version\": \"^1\"}")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Needed, E> {
+        let selector: Selector = text.parse().map_err(E::custom)?;
+        let range = text.contains('@').then_some(selector.version);
+        Ok(Needed { id: selector.id, range })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Needed, A::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            #[serde(alias = "name")]
+            id: PluginId,
+            #[serde(alias = "range")]
+            version: Option<VersionReq>,
+        }
+        let Table { id, version } = Table::deserialize(MapAccessDeserializer::new(table))?;
+        Ok(Needed { id, range: version })
     }
 }
 

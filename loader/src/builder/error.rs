@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use plugbay_interface::manifest::InvalidPluginId;
 
 use crate::error::{Explain, printable};
+use crate::registry::RegistryError;
 use crate::seat::InvalidName;
 
 /// Why no host could be made.
@@ -39,6 +40,12 @@ pub enum BuildError {
         /// The folder.
         path: PathBuf,
     },
+    /// The registry cannot be read.
+    #[error("it is not known what was disabled, and what took its host down")]
+    Registry {
+        /// What it said.
+        source: RegistryError,
+    },
 }
 
 impl Explain for BuildError {
@@ -49,6 +56,7 @@ impl Explain for BuildError {
             Self::Cache { .. } => "PB0903",
             Self::DataPath { .. } => "PB0907",
             Self::HostName { .. } => "PB0908",
+            Self::Registry { source } => source.code(),
         }
     }
 
@@ -64,6 +72,7 @@ impl Explain for BuildError {
                     .into()
             }
             Self::DataPath { .. } => "name another with XDG_DATA_HOME".into(),
+            Self::Registry { source } => source.hint(),
         }
     }
 }

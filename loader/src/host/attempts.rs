@@ -159,10 +159,9 @@ fn date(time: Timestamp) -> String {
 
 impl Inner {
     /// Reads what the registry knows, before anything is loaded.
-    pub(super) fn recall(&self) {
-        let Some(recorder) = &self.recorder else { return };
-        let Ok(recalled) = recorder.ask(recall) else { return };
-        let Recalled { wishes, held, suspects } = recalled;
+    pub(super) fn recall(&self) -> Result<(), RegistryError> {
+        let Some(recorder) = &self.recorder else { return Ok(()) };
+        let Recalled { wishes, held, suspects } = recorder.ask(recall)?;
         let wanted = Wanted::of(&wishes, &held);
         recorder.found(wishes, held);
         let mut known = self.known.lock();
@@ -171,6 +170,7 @@ impl Inner {
         known.enabled = wanted.enabled;
         known.held = wanted.held;
         known.suspects = suspects;
+        Ok(())
     }
 
     /// Does `work` with all of a level, noted as attempts; what is under suspicion first,

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::args::Common;
 use crate::exit::Failure;
+use crate::serving::names_in;
 use crate::settings::{AtStart, Settings};
 use crate::survey::Surveyor;
 
@@ -45,6 +46,9 @@ impl Given {
                 return;
             }
         };
+        for notice in settings.names_of_nobody(&names_in(host)) {
+            log::warn!("{notice}");
+        }
         let others = self.at_start.differs_in(&AtStart::of(&settings));
         if !others.is_empty() {
             let others = others.join(", ");
