@@ -218,8 +218,8 @@ fn say_stopped(ended: &[Result<Unloaded, UnloadError>], output: &Output) -> Exit
         output.json_line(&event)
     } else {
         let mut text = String::new();
-        for Unloaded { id, generation, failures, .. } in &unloaded {
-            let _ = writeln!(text, "{id} deactivated (generation {generation})");
+        for Unloaded { name, generation, failures, .. } in &unloaded {
+            let _ = writeln!(text, "{name} deactivated (generation {generation})");
             for failure in failures {
                 let but = output.paint(Tone::Doubtful, "but");
                 let _ = writeln!(text, "  {but} {}", one_line(failure));

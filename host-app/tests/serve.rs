@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
-use plugbay_tests::{build, until, with_embedded};
+use plugbay_tests::{build, piece, until, with_embedded};
 use serde_json::json;
 use support::{Home, fixture, said};
 
@@ -336,4 +336,29 @@ fn a_range_that_cannot_be_read_is_told_with_a_host_and_without() {
     told();
     let _host = home.run(&["--no-watch"]);
     told();
+}
+
+#[test]
+fn versions_side_by_side_are_called_by_a_range_with_a_host_and_without() {
+    let home = Home::empty();
+    home.folder.write("one.so", piece("a", "1.0.0", ""));
+    home.folder.write("two.so", piece("a", "2.0.0", ""));
+    std::fs::create_dir_all(home.folder.beside("config/plugbay")).unwrap();
+    let file = home.folder.beside("config/plugbay/host.toml");
+    let config = "versions = 'compatible'\n[config.'a@1']\nn = 1\n[config.'a@2']\nn = 2\n";
+    std::fs::write(file, config).unwrap();
+    let told = || {
+        for (name, config) in [("a@^1", 1), ("a@^2", 2), ("a", 2)] {
+            assert_eq!(home.json(&["call", &format!("{name}:config")])["n"], config);
+        }
+        home.say(&["call", "a@^3:config"]).failed(4, "PB0708");
+    };
+    told();
+    let host = home.run(&["--no-watch"]);
+    told();
+    host.signal("-TERM");
+    let (_, said) = host.wait();
+    for name in ["a@1", "a@2"] {
+        assert!(said.contains(&format!("{name} deactivated (generation ")), "{said}");
+    }
 }

@@ -110,6 +110,9 @@ impl fmt::Display for Pin {
 pub struct Unloaded {
     /// The plugin.
     pub id: PluginId,
+    /// What it is called by: its id, or, where several of its versions run side by side,
+    /// `sql@1`.
+    pub name: String,
     /// The generation that ended; 0 where none ever served.
     pub generation: u64,
     /// Why its library is still in memory; none when it was looked for and is gone.

@@ -53,16 +53,19 @@ fn call_alone(settings: &Settings, target: &Target, arguments: &str) -> Result<V
         Ok(survey) => unknown(plugin, &survey),
         Err(failure) => failure,
     };
-    if plugin.parse::<PluginId>().is_err() {
-        let id_of = |(id, _): (&str, &str)| id.parse::<PluginId>();
-        let is_range = plugin.split_once('@').is_some_and(|parts| id_of(parts).is_ok());
-        return Err(match is_range && plugin.parse::<Selector>().is_err() {
-            true => Failure::of_call(&CallError::Range { name: plugin.clone() }),
-            false => nowhere(),
-        });
+    // In which versions is asked of those that run.
+    let (id, range) = match plugin.split_once('@') {
+        Some((id, _)) => (id, true),
+        None => (plugin.as_str(), false),
+    };
+    if id.parse::<PluginId>().is_err() {
+        return Err(nowhere());
+    }
+    if range && plugin.parse::<Selector>().is_err() {
+        return Err(Failure::of_call(&CallError::Range { name: plugin.clone() }));
     }
     let bar = Bar::new();
-    let host = settings.host_of_one_command().only(plugin).on_progress(bar.reporter()).build()?;
+    let host = settings.host_of_one_command().only(id).on_progress(bar.reporter()).build()?;
     let report = host.start()?;
     drop(bar);
     for notice in &report.notices {

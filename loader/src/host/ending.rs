@@ -56,6 +56,7 @@ impl Inner {
         let record = known.plugins.get(seat);
         Unloaded {
             id: seat.id().clone(),
+            name: seat.to_string(),
             generation: record.map_or(0, |record| record.generation),
             pinned: None,
             state_kept: record.is_some_and(|record| record.saved.is_some()),
@@ -135,6 +136,7 @@ impl Inner {
         let pinned = || self.pinned.of(id).pop().map(|(_, pin)| pin);
         let mut unloaded = Unloaded {
             id: id.clone(),
+            name: id.to_string(),
             generation: 0,
             pinned: pinned(),
             state_kept: false,

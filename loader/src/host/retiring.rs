@@ -60,6 +60,7 @@ impl Inner {
         }
         let unloaded = Unloaded {
             id: id.clone(),
+            name: seat.to_string(),
             generation: retired.generation,
             pinned: retired.pinned.as_ref().map(|pinned| pinned.pin().clone()),
             state_kept: retired.state.is_some(),
