@@ -356,6 +356,11 @@ fn versions_side_by_side_are_called_by_a_range_with_a_host_and_without() {
     told();
     let host = home.run(&["--no-watch"]);
     told();
+    let said = home.say(&["reload", "--all"]).ok().stdout;
+    assert!(
+        said.contains("a@1 is unchanged: 1.0.0") && said.contains("a@2 is unchanged"),
+        "{said}"
+    );
     host.signal("-TERM");
     let (_, said) = host.wait();
     for name in ["a@1", "a@2"] {

@@ -10,7 +10,7 @@ use crate::events::{Reconfigured, Reloaded};
 use crate::handover::HandoverError;
 use crate::host::{LoadPluginError, StartError};
 use crate::report::{PluginStatus, Refusal};
-use crate::seat::{InvalidName, Several};
+use crate::seat::{InvalidName, Seat, Several};
 
 /// What came of a file that was looked at again.
 #[derive(Debug)]
@@ -34,8 +34,17 @@ pub enum Outcome {
 pub struct LookedAt {
     /// The plugin.
     pub plugin: PluginId,
+    /// What it is called by: its id, or, where several of its versions run side by side,
+    /// `sql@1`.
+    pub name: String,
     /// What came of it.
     pub outcome: Result<Outcome, LoadPluginError>,
+}
+
+impl LookedAt {
+    pub(crate) fn new(seat: &Seat, outcome: Result<Outcome, LoadPluginError>) -> Self {
+        Self { plugin: seat.id().clone(), name: seat.to_string(), outcome }
+    }
 }
 
 /// Why a new generation did not take over, although it could be loaded.

@@ -18,8 +18,8 @@ pub fn reload(host: &Host, plugin: Option<&str>) -> Result<Reloads, Failure> {
         None => {
             let looked_at = host.reload_all()?;
             let mut exit = Exit::Ok;
-            let told = |LookedAt { plugin, outcome, .. }| {
-                told_of(host, plugin.as_str(), outcome).unwrap_or_else(|refused| {
+            let told = |LookedAt { name, outcome, .. }| {
+                told_of(host, &name, outcome).unwrap_or_else(|refused| {
                     exit = exit.max(refused.failure.exit);
                     refused.told
                 })
@@ -32,7 +32,7 @@ pub fn reload(host: &Host, plugin: Option<&str>) -> Result<Reloads, Failure> {
 
 pub fn rollback(host: &Host, plugin: &str) -> Result<Told, Failure> {
     let back = host.rollback(plugin)?;
-    Ok(said(reloaded(&back, back.plugin.as_str()), None, outcome_json("reloaded", &back)))
+    Ok(said(reloaded(&back, plugin), None, outcome_json("reloaded", &back)))
 }
 
 pub fn save(host: &Host, plugin: &str) -> Result<Told, Failure> {
@@ -76,13 +76,11 @@ fn told_of(
             Ok(said(text, None, json))
         }
         Ok(Outcome::Reloaded(told)) => {
-            Ok(said(reloaded(&told, told.plugin.as_str()), None, outcome_json("reloaded", &*told)))
+            Ok(said(reloaded(&told, id), None, outcome_json("reloaded", &*told)))
         }
-        Ok(Outcome::Configured(told)) => Ok(said(
-            configured(&told, told.plugin.as_str()),
-            None,
-            outcome_json("configured", &*told),
-        )),
+        Ok(Outcome::Configured(told)) => {
+            Ok(said(configured(&told, id), None, outcome_json("configured", &*told)))
+        }
         Ok(other) => Ok(said(format!("{id}: {other:?}"), None, json!({ "plugin": id }))),
         Err(error) => Err(Box::new(refused(host, id, &error))),
     }

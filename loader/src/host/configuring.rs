@@ -165,9 +165,8 @@ impl Inner {
         let serving = self.all_serving().into_iter();
         // Who was given something else than is written waits for more than secrets.
         let its = serving.filter(|(_, active)| self.has_what_holds(active));
-        let gone_on = its.map(|(seat, _)| (seat.id().clone(), self.go_on_with_it(&seat)));
-        let changed = gone_on.filter(|(_, outcome)| !matches!(outcome, Ok(Outcome::Unchanged)));
-        changed.map(|(plugin, outcome)| LookedAt { plugin, outcome }).collect()
+        let gone_on = its.map(|(seat, _)| LookedAt::new(&seat, self.go_on_with_it(&seat)));
+        gone_on.filter(|it| !matches!(it.outcome, Ok(Outcome::Unchanged))).collect()
     }
 
     /// The good files of a plugin in the folders, where the newest one of this seat is

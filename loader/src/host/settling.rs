@@ -55,7 +55,7 @@ pub(super) struct Settled {
 impl Settled {
     pub(super) fn into_looked_at(self) -> Vec<LookedAt> {
         let looked_at = self.looked_at.into_iter();
-        looked_at.map(|(seat, outcome)| LookedAt { plugin: seat.id().clone(), outcome }).collect()
+        looked_at.map(|(seat, outcome)| LookedAt::new(&seat, outcome)).collect()
     }
 }
 
