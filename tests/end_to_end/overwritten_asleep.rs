@@ -167,6 +167,22 @@ fn what_was_to_wake_with_one_that_is_gone_sleeps_on_as_it_was() {
     assert_eq!(count(&host, "a").unwrap(), 1);
 }
 
+#[test]
+fn the_same_where_its_own_file_is_not_taken() {
+    let folder = Folder::new();
+    let path = folder.write("a.so", piece("a", "1.0.0", ON_DEMAND));
+    let gone = folder.write("b.so", piece("b", "1.0.0", ON_DEMAND));
+    let needs = format!("{ON_DEMAND}[dependencies]\na = \"*\"\nb = \"*\"\n");
+    folder.write("c.so", piece("c", "1.0.0", &needs));
+    let (host, _) = folder.start();
+    let lacks = format!("{ON_DEMAND}[dependencies]\nnowhere = \"*\"\n");
+    fs::write(&path, piece("a", "2.0.0", &lacks)).unwrap();
+    assert_eq!(host.reload("a").unwrap_err().code(), "PB0307");
+    fs::remove_file(gone).unwrap();
+    assert_eq!(count(&host, "c").unwrap_err().code(), "PB0307");
+    assert_eq!(count(&host, "a").unwrap(), 1);
+}
+
 /// One that serves went on, and one that slept was gone.
 #[test]
 fn what_is_written_over_one_that_sleeps_and_may_not_run_takes_nothing_away() {

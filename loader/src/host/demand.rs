@@ -113,14 +113,12 @@ impl Inner {
 
     /// What was verified to be loaded, and sleeps on since another one could not be, is its
     /// copy again.
-    pub(super) fn keep_copies_of_sleepers(&self, fresh: Fresh) {
+    pub(super) fn keep_copies_of_sleepers(&self, fresh: &mut Fresh) {
         let mut known = self.known.lock();
-        for verified in fresh.into_values() {
-            let offer = offer(&verified);
-            if self.sleeps(&known, &offer)
-                && let Some(record) = known.plugins.get_mut(&self.seat_of(&offer.manifest))
-                && record.copy.is_none()
-            {
+        let sleep = fresh.extract_if(|_, verified| self.sleeps(&known, &offer(verified)));
+        for (_, verified) in sleep.collect::<Vec<_>>() {
+            let seat = self.seat_of(verified.manifest());
+            if let Some(record) = known.plugins.get_mut(&seat).filter(|it| it.copy.is_none()) {
                 record.copy = Some(verified.into_snapshot());
             }
         }

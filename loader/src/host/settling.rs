@@ -95,7 +95,7 @@ impl Inner {
             }
         }
         drop(known);
-        self.keep_copies_of_sleepers(fresh);
+        self.keep_copies_of_sleepers(&mut fresh);
         self.record();
         settled
     }
@@ -228,6 +228,7 @@ impl Inner {
                     // What was looked at is not looked at once more.
                     let new = new.into_iter().map(Resolved::into_verified);
                     fresh.extend(new.map(|one| (one.path().to_owned(), one)));
+                    self.keep_copies_of_sleepers(fresh);
                     return false;
                 };
                 match old {
