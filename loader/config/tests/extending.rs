@@ -116,7 +116,7 @@ fn a_closed_base_is_closed_for_what_nobody_names() {
 }
 
 #[test]
-fn rules_for_further_keys_hold_for_what_nobody_names() {
+fn rules_for_further_keys_hold_for_what_others_name() {
     let schemas = with(&[
         ("a", json!({"properties": {"x": {}}, "additionalProperties": {"type": "integer"}}), &[]),
         (
@@ -125,11 +125,95 @@ fn rules_for_further_keys_hold_for_what_nobody_names() {
             &[],
         ),
     ]);
-    let schema = compile(&schemas, json!({"properties": {"own": {}}}), &["a", "b"]).unwrap();
-    let good = json!({"x": "", "y1": "", "own": "", "z": 100});
-    assert!(settled(&schema, good).is_ok());
-    let told = settled(&schema, json!({"z": "text"})).unwrap_err();
-    assert!(told.contains("`z`: expected a whole number"), "{told}");
+    let own = json!({"properties": {"own": {}}, "patternProperties": {"^p": {"minimum": 2}}});
+    let schema = compile(&schemas, own, &["a", "b"]).unwrap();
+    assert!(settled(&schema, json!({"x": "", "y1": 9, "own": 5, "p": 3, "z": 0})).is_ok());
+    for (given, told) in [
+        (json!({"z": "text"}), "`z`: expected a whole number"),
+        (json!({"z": 9}), "`z`: expected 5 or less"),
+        (json!({"own": "text"}), "`own`: expected a whole number"),
+        (json!({"own": 9}), "`own`: expected 5 or less"),
+        (json!({"x": 9}), "`x`: expected 5 or less"),
+        (json!({"y1": ""}), "`y1`: expected a whole number"),
+        (json!({"p": ""}), "`p`: expected a whole number"),
+        (json!({"p": 9}), "`p`: expected 5 or less"),
+        (json!({"p": 1}), "`p`: expected 2 or more"),
+    ] {
+        let why = settled(&schema, given).unwrap_err();
+        assert!(why.contains(told), "{told}\n{why}");
+    }
+}
+
+#[test]
+fn tables_by_any_name_are_extended_by_name_and_by_any_name() {
+    let part = json!({"properties": {"n": {"default": 1}}, "additionalProperties": false});
+    let schemas = with(&[("base", json!({"additionalProperties": part}), &[])]);
+    let more = json!({"properties": {"m": {"default": 2}}});
+    let named = json!({"properties": {"main": more}});
+    let schema = compile(&schemas, named, &["base"]).unwrap();
+    let expected = json!({"main": {"n": 1, "m": 2}, "other": {"n": 1}});
+    assert_eq!(settled(&schema, json!({"main": {}, "other": {}})).unwrap(), expected);
+    assert!(settled(&schema, json!({"other": {"m": 1}})).is_err());
+    assert!(settled(&schema, json!({"main": {"o": 1}})).is_err());
+    let any = compile(&schemas, json!({"additionalProperties": more}), &["base"]).unwrap();
+    let expected = json!({"other": {"n": 1, "m": 2}});
+    assert_eq!(settled(&any, json!({"other": {}})).unwrap(), expected);
+}
+
+#[test]
+fn keys_are_added_to_a_closed_base_by_name_wherever_they_are_named() {
+    for closed in ["additionalProperties", "unevaluatedProperties"] {
+        let base = json!({
+            "properties": {"a": {}}, "allOf": [{"properties": {"b": {"type": "integer"}}}],
+            closed: false
+        });
+        let own = json!({
+            "$ref": "#/$defs/c",
+            "allOf": [{"properties": {"d": {}}}],
+            "oneOf": [{"properties": {"e": {"type": "string"}}, "required": ["e"]}, {"required": ["f"]}],
+            "if": {"properties": {"asked": {"const": 1}}},
+            "then": {"properties": {"g": {}}},
+            "$defs": {"c": {"properties": {"c": {}}}, "not here": {"properties": {"h": {}}}}
+        });
+        let schema = compile(&with(&[("base", base, &[])]), own, &["base"]).unwrap();
+        let given = json!({"a": 1, "c": 1, "d": 1, "e": "", "g": 1});
+        assert_eq!(settled(&schema, given.clone()), Ok(given), "{closed}");
+        for key in ["asked", "h"] {
+            let told = settled(&schema, json!({"e": "", key: 1})).unwrap_err();
+            assert!(told.contains(&format!("there is no key `{key}`")), "{closed} {told}");
+        }
+    }
+    // What a base has a rule for, and refuses, is nothing new.
+    let base = json!({"allOf": [{"properties": {"b": {}}}], "additionalProperties": false});
+    let own = json!({"properties": {"b": {}}});
+    let error = compile(&with(&[("base", base, &[])]), own, &["base"]).unwrap_err();
+    assert!(told(&error).starts_with("PB1514"), "{error}");
+    let asked = json!({
+        "anyOf": [{"properties": {"b": {}}}, {}], "additionalProperties": false
+    });
+    let own = json!({"properties": {"b": {}}});
+    let schema = compile(&with(&[("base", asked, &[])]), own, &["base"]).unwrap();
+    let told = settled(&schema, json!({"b": 1})).unwrap_err();
+    assert!(told.contains("no key `b`"), "{told}");
+}
+
+#[test]
+fn an_extending_schema_that_closes_takes_what_its_bases_know() {
+    let schemas = with(&[
+        ("top", json!({"properties": {"a": {}}, "patternProperties": {"^p": {}}}), &[]),
+        ("middle", json!({"properties": {"b": {}}, "unevaluatedProperties": false}), &["top"]),
+        ("other", json!({"patternProperties": {"^q": {}}}), &[]),
+    ]);
+    let schema = compile(&schemas, json!({"properties": {"c": {}}}), &["middle", "other"]).unwrap();
+    assert!(settled(&schema, json!({"a": 1, "b": 1, "c": 1, "p": 1})).is_ok());
+    for key in ["q", "z"] {
+        let told = settled(&schema, json!({key: 1})).unwrap_err();
+        assert!(told.contains(&format!("there is no key `{key}`")), "{told}");
+    }
+    let own = json!({"additionalProperties": false});
+    let schema = compile(&schemas, own, &["top", "other"]).unwrap();
+    assert!(settled(&schema, json!({"a": 1, "p": 1, "q": 1})).is_ok());
+    assert!(settled(&schema, json!({"z": 1})).is_err());
 }
 
 #[test]

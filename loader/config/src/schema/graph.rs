@@ -41,6 +41,8 @@ pub(super) struct Graph {
     document: Value,
     parts: Vec<Part>,
     by_pointer: HashMap<String, PartId>,
+    /// The same ones stand in many places.
+    patterns: HashMap<String, Regex>,
     /// Parts from which a secret can be reached; empty where there is none at all.
     secretive: HashSet<PartId>,
     /// Tables that defaults alone would make wrong.
@@ -54,6 +56,7 @@ impl Graph {
             document: Value::Null,
             parts: Vec::new(),
             by_pointer: HashMap::new(),
+            patterns: HashMap::new(),
             secretive: HashSet::new(),
             never_made: HashSet::new(),
         };
@@ -140,8 +143,7 @@ impl Graph {
                                 part.properties.insert(name.clone(), id);
                             }
                             "dependentSchemas" => part.perhaps.push(id),
-                            // That it compiles was checked with its source.
-                            _ => part.patterns.extend(pattern::compile(name).ok().map(|p| (p, id))),
+                            _ => part.patterns.extend(self.pattern(name).map(|p| (p, id))),
                         }
                     }
                 }
@@ -150,6 +152,16 @@ impl Graph {
         }
         part.pointer = pointer;
         part
+    }
+
+    /// That it compiles was checked with its source.
+    fn pattern(&mut self, text: &str) -> Option<Regex> {
+        if let Some(known) = self.patterns.get(text) {
+            return Some(known.clone());
+        }
+        let compiled = pattern::compile(text).ok()?;
+        self.patterns.insert(text.to_owned(), compiled.clone());
+        Some(compiled)
     }
 
     /// The document's top.
