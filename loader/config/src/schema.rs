@@ -25,8 +25,9 @@
 //! * the extending schema's defaults count before the base's, and of two bases those of
 //!   the one that is named first; a base's before those of what it extends itself;
 //! * a rule that is looser than a base's is [`SchemaError::Loosened`], though the base's
-//!   holds anyway: its author would believe that it has an effect. What is not said is
-//!   inherited.
+//!   holds anyway: its author would believe that it has an effect. So is a pattern, or a
+//!   rule for further keys that is not `false`, where the base is closed. What is not
+//!   said is inherited.
 //!
 //! Rules inside of `allOf`, `anyOf`, `if` and the like stay what they are: an
 //! `additionalProperties: false` there refuses what stands beside it, as in any schema.
@@ -64,6 +65,7 @@ mod join;
 mod keywords;
 mod layer;
 mod loosened;
+mod opened;
 mod owner;
 mod pattern;
 mod plain;

@@ -30,7 +30,9 @@ fn pool() -> Value {
             "hosts": {
                 "type": "array",
                 "items": {"properties": {"name": {"minLength": 1}}, "additionalProperties": false}
-            }
+            },
+            "env": {"additionalProperties": {"maxLength": 8, "secret": true}},
+            "tags": {"patternProperties": {"^x-": {"type": "string", "maxLength": 2}}}
         },
         "required": ["url"],
         "additionalProperties": false
@@ -217,6 +219,84 @@ fn an_extending_schema_that_closes_takes_what_its_bases_know() {
 }
 
 #[test]
+fn what_would_open_a_closed_base_is_told_with_both_rules() {
+    let part = |closed: &str| json!({"properties": {"a": {}}, "patternProperties": {"^p": {}}, closed: false});
+    let rule = |own: Value, closed: &str| {
+        let base = json!({
+            "properties": {"t": part(closed), "l": {"items": part(closed)}},
+            "patternProperties": {"^m": part(closed)}
+        });
+        match compile(&with(&[("base", base, &[])]), own.clone(), &["base"]) {
+            Err(SchemaError::Loosened { property, own_rule, base_rule, .. }) => {
+                assert_eq!(base_rule, format!("{closed}: false"), "{own}");
+                Some((property, own_rule))
+            }
+            Err(other) => panic!("{own}: {other}"),
+            Ok(_) => None,
+        }
+    };
+    for closed in ["additionalProperties", "unevaluatedProperties"] {
+        for (opening, told) in [
+            (json!({"patternProperties": {"^x": {}}}), "patternProperties: {\"^x\": {}}"),
+            (json!({"additionalProperties": true}), "additionalProperties: true"),
+            (
+                json!({"unevaluatedProperties": {"type": "string"}}),
+                "unevaluatedProperties: {\"type\":\"string\"}",
+            ),
+        ] {
+            for own in [
+                opening.clone(),
+                json!({"allOf": [opening]}),
+                json!({"anyOf": [{}, opening]}),
+                json!({"oneOf": [{"allOf": [opening]}, {}]}),
+                json!({"if": {}, "then": opening}),
+                json!({"if": {}, "else": opening}),
+                json!({"if": opening}),
+                json!({"dependentSchemas": {"a": opening}}),
+                json!({"$ref": "#/$defs/it"}),
+            ] {
+                let whole = |mut place: Value| {
+                    place["$defs"] = json!({"it": opening});
+                    place
+                };
+                for (property, own) in [
+                    ("t", whole(json!({"properties": {"t": own}}))),
+                    ("t", whole(json!({"anyOf": [{"properties": {"t": own}}]}))),
+                    ("l.items", whole(json!({"properties": {"l": {"items": own}}}))),
+                    ("*", whole(json!({"patternProperties": {"^m": own}}))),
+                    ("m1", whole(json!({"properties": {"m1": own}}))),
+                ] {
+                    let found = rule(own.clone(), closed);
+                    assert_eq!(found, Some((property.into(), told.into())), "{own}");
+                }
+            }
+        }
+        // These add no key, or only by name.
+        for own in [
+            json!({"patternProperties": {"^p": {"type": "integer"}}}),
+            json!({"not": {"patternProperties": {"^x": {}}}}),
+            json!({"properties": {"b": {"additionalProperties": true}}}),
+            json!({"additionalProperties": false, "unevaluatedProperties": false}),
+            json!({"$ref": "base#/properties/t"}),
+        ] {
+            assert_eq!(rule(json!({"properties": {"t": own}}), closed), None, "{own}");
+        }
+    }
+}
+
+#[test]
+fn a_pattern_of_a_bases_base_may_be_used_again() {
+    let schemas = with(&[
+        ("top", json!({"patternProperties": {"^p": {"maximum": 5}}}), &[]),
+        ("middle", json!({"additionalProperties": false}), &["top"]),
+    ]);
+    let own = json!({"patternProperties": {"^p": {"maximum": 3}}});
+    let schema = compile(&schemas, own, &["middle"]).unwrap();
+    assert!(settled(&schema, json!({"p": 3})).is_ok());
+    assert!(settled(&schema, json!({"p": 4})).is_err());
+}
+
+#[test]
 fn bases_extend_bases_and_the_nearer_default_counts() {
     let schemas = with(&[
         (
@@ -332,6 +412,31 @@ fn what_would_loosen_a_base_is_told_with_both_rules() {
             json!({"properties": {"url": {"$ref": "#/$defs/u"}}, "$defs": {"u": {"type": "number"}}}),
             "url",
             "type: \"number\"",
+        ),
+        (
+            json!({"properties": {"env": {"properties": {"A": {"maxLength": 9}}}}}),
+            "env.A",
+            "maxLength: 9",
+        ),
+        (
+            json!({"properties": {"env": {"additionalProperties": true}}}),
+            "env",
+            "additionalProperties: true",
+        ),
+        (
+            json!({"properties": {"env": {"additionalProperties": {"secret": false}}}}),
+            "env.*",
+            "secret: false",
+        ),
+        (
+            json!({"properties": {"tags": {"properties": {"x-a": {"type": "integer"}}}}}),
+            "tags.x-a",
+            "type: \"integer\"",
+        ),
+        (
+            json!({"properties": {"tags": {"patternProperties": {"^x-": {"maxLength": 3}}}}}),
+            "tags.*",
+            "maxLength: 3",
         ),
     ] {
         let error = error(own);

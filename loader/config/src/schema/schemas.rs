@@ -8,6 +8,7 @@ use super::error::SchemaError;
 use super::graph::Graph;
 use super::join::Join;
 use super::loosened;
+use super::opened;
 use super::owner::{BaseId, Origin, Owner};
 use super::reference::Reference;
 use super::source::Source;
@@ -237,7 +238,13 @@ impl Schemas {
             for (id, base) in line {
                 let places = (graph.at(name), graph.at(&format!("/$defs/source.{id}")));
                 let (Some(place), Some(base_place)) = places else { continue };
-                if let Some(looser) = loosened::look(graph, place, base_place) {
+                let inherited = self.line(base)?;
+                let names = inherited.iter().map(|(id, _)| format!("/$defs/source.{id}"));
+                let line: Vec<_> =
+                    names.filter_map(|name| graph.at(&name)).chain([base_place]).collect();
+                let looser = loosened::look(graph, place, base_place)
+                    .or_else(|| opened::look(graph, place, base_place, &line));
+                if let Some(looser) = looser {
                     return Err(SchemaError::Loosened {
                         origin: source.origin.clone(),
                         property: property(&looser.path),
