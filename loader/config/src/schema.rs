@@ -15,12 +15,19 @@
 //! * properties are those of all; where several describe the same one, each holds, and
 //!   so inside of tables and lists;
 //! * what must be there is what any of them requires;
-//! * `additionalProperties: false` refuses what none of them names;
+//! * what a base says of keys that it does not know, in `additionalProperties` or
+//!   `unevaluatedProperties`, holds for each key that this base neither names nor
+//!   matches, whoever else does. Only `false` gives way to what others add, and only to
+//!   names: in `properties`, also inside of their `$ref`, `allOf`, `anyOf`, `oneOf`, `then`,
+//!   `else` and `dependentSchemas`. To patterns it gives way where they are of a base
+//!   that its own schema extends;
+//! * what a base makes secret is secret;
 //! * the extending schema's defaults count before the base's, and of two bases those of
 //!   the one that is named first; a base's before those of what it extends itself;
 //! * a rule that is looser than a base's is [`SchemaError::Loosened`], though the base's
-//!   holds anyway: its author would believe that it has an effect. What is not said is
-//!   inherited.
+//!   holds anyway: its author would believe that it has an effect. So is a pattern, or a
+//!   rule for further keys that is not `false`, where the base is closed. What is not
+//!   said is inherited.
 //!
 //! Rules inside of `allOf`, `anyOf`, `if` and the like stay what they are: an
 //! `additionalProperties: false` there refuses what stands beside it, as in any schema.
@@ -56,7 +63,9 @@ mod fill;
 mod graph;
 mod join;
 mod keywords;
+mod layer;
 mod loosened;
+mod opened;
 mod owner;
 mod pattern;
 mod plain;
@@ -69,6 +78,7 @@ mod secret;
 mod settle;
 mod settled;
 mod source;
+mod sources;
 mod wording;
 
 use std::fmt;

@@ -30,7 +30,9 @@ fn pool() -> Value {
             "hosts": {
                 "type": "array",
                 "items": {"properties": {"name": {"minLength": 1}}, "additionalProperties": false}
-            }
+            },
+            "env": {"additionalProperties": {"maxLength": 8, "secret": true}},
+            "tags": {"patternProperties": {"^x-": {"type": "string", "maxLength": 2}}}
         },
         "required": ["url"],
         "additionalProperties": false
@@ -116,7 +118,7 @@ fn a_closed_base_is_closed_for_what_nobody_names() {
 }
 
 #[test]
-fn rules_for_further_keys_hold_for_what_nobody_names() {
+fn rules_for_further_keys_hold_for_what_others_name() {
     let schemas = with(&[
         ("a", json!({"properties": {"x": {}}, "additionalProperties": {"type": "integer"}}), &[]),
         (
@@ -125,11 +127,173 @@ fn rules_for_further_keys_hold_for_what_nobody_names() {
             &[],
         ),
     ]);
-    let schema = compile(&schemas, json!({"properties": {"own": {}}}), &["a", "b"]).unwrap();
-    let good = json!({"x": "", "y1": "", "own": "", "z": 100});
-    assert!(settled(&schema, good).is_ok());
-    let told = settled(&schema, json!({"z": "text"})).unwrap_err();
-    assert!(told.contains("`z`: expected a whole number"), "{told}");
+    let own = json!({"properties": {"own": {}}, "patternProperties": {"^p": {"minimum": 2}}});
+    let schema = compile(&schemas, own, &["a", "b"]).unwrap();
+    assert!(settled(&schema, json!({"x": "", "y1": 9, "own": 5, "p": 3, "z": 0})).is_ok());
+    for (given, told) in [
+        (json!({"z": "text"}), "`z`: expected a whole number"),
+        (json!({"z": 9}), "`z`: expected 5 or less"),
+        (json!({"own": "text"}), "`own`: expected a whole number"),
+        (json!({"own": 9}), "`own`: expected 5 or less"),
+        (json!({"x": 9}), "`x`: expected 5 or less"),
+        (json!({"y1": ""}), "`y1`: expected a whole number"),
+        (json!({"p": ""}), "`p`: expected a whole number"),
+        (json!({"p": 9}), "`p`: expected 5 or less"),
+        (json!({"p": 1}), "`p`: expected 2 or more"),
+    ] {
+        let why = settled(&schema, given).unwrap_err();
+        assert!(why.contains(told), "{told}\n{why}");
+    }
+}
+
+#[test]
+fn tables_by_any_name_are_extended_by_name_and_by_any_name() {
+    let part = json!({"properties": {"n": {"default": 1}}, "additionalProperties": false});
+    let schemas = with(&[("base", json!({"additionalProperties": part}), &[])]);
+    let more = json!({"properties": {"m": {"default": 2}}});
+    let named = json!({"properties": {"main": more}});
+    let schema = compile(&schemas, named, &["base"]).unwrap();
+    let expected = json!({"main": {"n": 1, "m": 2}, "other": {"n": 1}});
+    assert_eq!(settled(&schema, json!({"main": {}, "other": {}})).unwrap(), expected);
+    assert!(settled(&schema, json!({"other": {"m": 1}})).is_err());
+    assert!(settled(&schema, json!({"main": {"o": 1}})).is_err());
+    let any = compile(&schemas, json!({"additionalProperties": more}), &["base"]).unwrap();
+    let expected = json!({"other": {"n": 1, "m": 2}});
+    assert_eq!(settled(&any, json!({"other": {}})).unwrap(), expected);
+}
+
+#[test]
+fn keys_are_added_to_a_closed_base_by_name_wherever_they_are_named() {
+    for closed in ["additionalProperties", "unevaluatedProperties"] {
+        let base = json!({
+            "properties": {"a": {}}, "allOf": [{"properties": {"b": {"type": "integer"}}}],
+            closed: false
+        });
+        let own = json!({
+            "$ref": "#/$defs/c",
+            "allOf": [{"properties": {"d": {}}}],
+            "oneOf": [{"properties": {"e": {"type": "string"}}, "required": ["e"]}, {"required": ["f"]}],
+            "if": {"properties": {"asked": {"const": 1}}},
+            "then": {"properties": {"g": {}}},
+            "$defs": {"c": {"properties": {"c": {}}}, "not here": {"properties": {"h": {}}}}
+        });
+        let schema = compile(&with(&[("base", base, &[])]), own, &["base"]).unwrap();
+        let given = json!({"a": 1, "c": 1, "d": 1, "e": "", "g": 1});
+        assert_eq!(settled(&schema, given.clone()), Ok(given), "{closed}");
+        for key in ["asked", "h"] {
+            let told = settled(&schema, json!({"e": "", key: 1})).unwrap_err();
+            assert!(told.contains(&format!("there is no key `{key}`")), "{closed} {told}");
+        }
+    }
+    // What a base has a rule for, and refuses, is nothing new.
+    let base = json!({"allOf": [{"properties": {"b": {}}}], "additionalProperties": false});
+    let own = json!({"properties": {"b": {}}});
+    let error = compile(&with(&[("base", base, &[])]), own, &["base"]).unwrap_err();
+    assert!(told(&error).starts_with("PB1514"), "{error}");
+    let asked = json!({
+        "anyOf": [{"properties": {"b": {}}}, {}], "additionalProperties": false
+    });
+    let own = json!({"properties": {"b": {}}});
+    let schema = compile(&with(&[("base", asked, &[])]), own, &["base"]).unwrap();
+    let told = settled(&schema, json!({"b": 1})).unwrap_err();
+    assert!(told.contains("no key `b`"), "{told}");
+}
+
+#[test]
+fn an_extending_schema_that_closes_takes_what_its_bases_know() {
+    let schemas = with(&[
+        ("top", json!({"properties": {"a": {}}, "patternProperties": {"^p": {}}}), &[]),
+        ("middle", json!({"properties": {"b": {}}, "unevaluatedProperties": false}), &["top"]),
+        ("other", json!({"patternProperties": {"^q": {}}}), &[]),
+    ]);
+    let schema = compile(&schemas, json!({"properties": {"c": {}}}), &["middle", "other"]).unwrap();
+    assert!(settled(&schema, json!({"a": 1, "b": 1, "c": 1, "p": 1})).is_ok());
+    for key in ["q", "z"] {
+        let told = settled(&schema, json!({key: 1})).unwrap_err();
+        assert!(told.contains(&format!("there is no key `{key}`")), "{told}");
+    }
+    let own = json!({"additionalProperties": false});
+    let schema = compile(&schemas, own, &["top", "other"]).unwrap();
+    assert!(settled(&schema, json!({"a": 1, "p": 1, "q": 1})).is_ok());
+    assert!(settled(&schema, json!({"z": 1})).is_err());
+}
+
+#[test]
+fn what_would_open_a_closed_base_is_told_with_both_rules() {
+    let part = |closed: &str| json!({"properties": {"a": {}}, "patternProperties": {"^p": {}}, closed: false});
+    let rule = |own: Value, closed: &str| {
+        let base = json!({
+            "properties": {"t": part(closed), "l": {"items": part(closed)}},
+            "patternProperties": {"^m": part(closed)}
+        });
+        match compile(&with(&[("base", base, &[])]), own.clone(), &["base"]) {
+            Err(SchemaError::Loosened { property, own_rule, base_rule, .. }) => {
+                assert_eq!(base_rule, format!("{closed}: false"), "{own}");
+                Some((property, own_rule))
+            }
+            Err(other) => panic!("{own}: {other}"),
+            Ok(_) => None,
+        }
+    };
+    for closed in ["additionalProperties", "unevaluatedProperties"] {
+        for (opening, told) in [
+            (json!({"patternProperties": {"^x": {}}}), "patternProperties: {\"^x\": {}}"),
+            (json!({"additionalProperties": true}), "additionalProperties: true"),
+            (
+                json!({"unevaluatedProperties": {"type": "string"}}),
+                "unevaluatedProperties: {\"type\":\"string\"}",
+            ),
+        ] {
+            for own in [
+                opening.clone(),
+                json!({"allOf": [opening]}),
+                json!({"anyOf": [{}, opening]}),
+                json!({"oneOf": [{"allOf": [opening]}, {}]}),
+                json!({"if": {}, "then": opening}),
+                json!({"if": {}, "else": opening}),
+                json!({"if": opening}),
+                json!({"dependentSchemas": {"a": opening}}),
+                json!({"$ref": "#/$defs/it"}),
+            ] {
+                let whole = |mut place: Value| {
+                    place["$defs"] = json!({"it": opening});
+                    place
+                };
+                for (property, own) in [
+                    ("t", whole(json!({"properties": {"t": own}}))),
+                    ("t", whole(json!({"anyOf": [{"properties": {"t": own}}]}))),
+                    ("l.items", whole(json!({"properties": {"l": {"items": own}}}))),
+                    ("*", whole(json!({"patternProperties": {"^m": own}}))),
+                    ("m1", whole(json!({"properties": {"m1": own}}))),
+                ] {
+                    let found = rule(own.clone(), closed);
+                    assert_eq!(found, Some((property.into(), told.into())), "{own}");
+                }
+            }
+        }
+        // These add no key, or only by name.
+        for own in [
+            json!({"patternProperties": {"^p": {"type": "integer"}}}),
+            json!({"not": {"patternProperties": {"^x": {}}}}),
+            json!({"properties": {"b": {"additionalProperties": true}}}),
+            json!({"additionalProperties": false, "unevaluatedProperties": false}),
+            json!({"$ref": "base#/properties/t"}),
+        ] {
+            assert_eq!(rule(json!({"properties": {"t": own}}), closed), None, "{own}");
+        }
+    }
+}
+
+#[test]
+fn a_pattern_of_a_bases_base_may_be_used_again() {
+    let schemas = with(&[
+        ("top", json!({"patternProperties": {"^p": {"maximum": 5}}}), &[]),
+        ("middle", json!({"additionalProperties": false}), &["top"]),
+    ]);
+    let own = json!({"patternProperties": {"^p": {"maximum": 3}}});
+    let schema = compile(&schemas, own, &["middle"]).unwrap();
+    assert!(settled(&schema, json!({"p": 3})).is_ok());
+    assert!(settled(&schema, json!({"p": 4})).is_err());
 }
 
 #[test]
@@ -248,6 +412,31 @@ fn what_would_loosen_a_base_is_told_with_both_rules() {
             json!({"properties": {"url": {"$ref": "#/$defs/u"}}, "$defs": {"u": {"type": "number"}}}),
             "url",
             "type: \"number\"",
+        ),
+        (
+            json!({"properties": {"env": {"properties": {"A": {"maxLength": 9}}}}}),
+            "env.A",
+            "maxLength: 9",
+        ),
+        (
+            json!({"properties": {"env": {"additionalProperties": true}}}),
+            "env",
+            "additionalProperties: true",
+        ),
+        (
+            json!({"properties": {"env": {"additionalProperties": {"secret": false}}}}),
+            "env.*",
+            "secret: false",
+        ),
+        (
+            json!({"properties": {"tags": {"properties": {"x-a": {"type": "integer"}}}}}),
+            "tags.x-a",
+            "type: \"integer\"",
+        ),
+        (
+            json!({"properties": {"tags": {"patternProperties": {"^x-": {"maxLength": 3}}}}}),
+            "tags.*",
+            "maxLength: 3",
         ),
     ] {
         let error = error(own);

@@ -344,3 +344,62 @@ fn inline(value: &Value) -> String {
         other => other.to_string(),
     }
 }
+
+#[test]
+fn what_a_base_keeps_secret_is_secret_however_it_is_extended() {
+    let password = json!({"properties": {"password": {"secret": true}}});
+    let plain = json!({"properties": {"password": {"type": "string"}}});
+    for (base, own) in [
+        (json!({"additionalProperties": password}), json!({"properties": {"main": plain}})),
+        (json!({"unevaluatedProperties": password}), json!({"properties": {"main": plain}})),
+        (
+            json!({"anyOf": [{"properties": {"x": {}}}], "unevaluatedProperties": password}),
+            json!({"properties": {"main": plain}, "allOf": [{"properties": {"main": {}}}]}),
+        ),
+        (json!({"additionalProperties": password}), json!({"patternProperties": {"": plain}})),
+        (json!({"additionalProperties": password}), json!({"additionalProperties": plain})),
+        (
+            json!({"additionalProperties": password}),
+            json!({"additionalProperties": false, "properties": {"main": plain}}),
+        ),
+        (json!({"patternProperties": {"^m": password}}), json!({"properties": {"main": plain}})),
+        (
+            json!({"patternProperties": {"^m": password}}),
+            json!({"patternProperties": {"n$": plain}}),
+        ),
+        (json!({"properties": {"main": password}}), json!({"patternProperties": {"": plain}})),
+        (json!({"properties": {"main": password}}), json!({"additionalProperties": plain})),
+        (
+            json!({"anyOf": [{"additionalProperties": password}]}),
+            json!({"properties": {"main": plain}}),
+        ),
+        (
+            json!({"properties": {"main": {"additionalProperties": {"secret": true}}}}),
+            json!({"properties": {"main": {"$ref": "#/$defs/it"}}, "$defs": {"it": plain}}),
+        ),
+    ] {
+        let mut schemas = Schemas::new();
+        let host = Owner::Component("host".into());
+        schemas.add("base".parse().unwrap(), host, &Declared::new(base.clone())).unwrap();
+        let declared = Declared::new(own.clone()).extending(["base"]);
+        let schema = schemas.compile(Owner::Plugin("sql".parse().unwrap()), &declared).unwrap();
+        let told = schema.settle(&json!({"main": {"password": CANARY}}), &source()).unwrap_err();
+        assert!(told.problems().iter().any(|problem| problem.code() == "PB1502"), "{base} {own}");
+        assert!(!seen(&told).contains(CANARY));
+        let given = json!({"main": {"password": {"env": "CANARY"}}});
+        let settled = schema.settle(&given, &source()).unwrap();
+        assert_eq!(*settled.shown(), json!({"main": {"password": "***"}}), "{base} {own}");
+    }
+}
+
+#[test]
+fn a_default_for_what_a_base_keeps_secret_is_refused() {
+    let mut schemas = Schemas::new();
+    let base = Declared::new(json!({"additionalProperties": {"secret": true}}));
+    schemas.add("base".parse().unwrap(), Owner::Component("host".into()), &base).unwrap();
+    let own = json!({"properties": {"x": {"type": "string", "default": CANARY}}});
+    let declared = Declared::new(own).extending(["base"]);
+    let error = schemas.compile(Owner::Plugin("sql".parse().unwrap()), &declared).unwrap_err();
+    assert_eq!(error.code(), "PB1519");
+    assert!(!seen(&error).contains(CANARY));
+}

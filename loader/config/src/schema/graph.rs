@@ -25,6 +25,8 @@ pub(super) struct Part {
     pub(super) all_of: Vec<PartId>,
     /// What else is tried on the same value: `anyOf`, `not`, `if` and so on.
     pub(super) perhaps: Vec<PartId>,
+    /// The one of those that is under `not`.
+    pub(super) not: Option<PartId>,
     pub(super) properties: BTreeMap<String, PartId>,
     pub(super) patterns: Vec<(Regex, PartId)>,
     pub(super) additional: Option<PartId>,
@@ -41,6 +43,8 @@ pub(super) struct Graph {
     document: Value,
     parts: Vec<Part>,
     by_pointer: HashMap<String, PartId>,
+    /// The same ones stand in many places.
+    patterns: HashMap<String, Regex>,
     /// Parts from which a secret can be reached; empty where there is none at all.
     secretive: HashSet<PartId>,
     /// Tables that defaults alone would make wrong.
@@ -54,6 +58,7 @@ impl Graph {
             document: Value::Null,
             parts: Vec::new(),
             by_pointer: HashMap::new(),
+            patterns: HashMap::new(),
             secretive: HashSet::new(),
             never_made: HashSet::new(),
         };
@@ -116,7 +121,13 @@ impl Graph {
                     part.refers =
                         Reference::parse(text).ok().map(|to| self.part(&to.pointer, waiting));
                 }
-                ("not" | "if" | "then" | "else", _) => part.perhaps.push(one(self)),
+                ("not" | "if" | "then" | "else", _) => {
+                    let id = one(self);
+                    part.perhaps.push(id);
+                    if keyword == "not" {
+                        part.not = Some(id);
+                    }
+                }
                 ("additionalProperties", _) => part.additional = Some(one(self)),
                 ("unevaluatedProperties", _) => part.unevaluated_properties = Some(one(self)),
                 ("propertyNames", _) => part.names = Some(one(self)),
@@ -140,8 +151,7 @@ impl Graph {
                                 part.properties.insert(name.clone(), id);
                             }
                             "dependentSchemas" => part.perhaps.push(id),
-                            // That it compiles was checked with its source.
-                            _ => part.patterns.extend(pattern::compile(name).ok().map(|p| (p, id))),
+                            _ => part.patterns.extend(self.pattern(name).map(|p| (p, id))),
                         }
                     }
                 }
@@ -150,6 +160,16 @@ impl Graph {
         }
         part.pointer = pointer;
         part
+    }
+
+    /// That it compiles was checked with its source.
+    fn pattern(&mut self, text: &str) -> Option<Regex> {
+        if let Some(known) = self.patterns.get(text) {
+            return Some(known.clone());
+        }
+        let compiled = pattern::compile(text).ok()?;
+        self.patterns.insert(text.to_owned(), compiled.clone());
+        Some(compiled)
     }
 
     /// The document's top.
@@ -206,6 +226,72 @@ impl Graph {
         for next in part.refers.iter().chain(&part.all_of) {
             self.add_definite(*next, set);
         }
+    }
+
+    /// All parts that are tried on the value that this one is tried on, itself first, but
+    /// for what must not hold.
+    pub(super) fn in_place(&self, id: PartId) -> Vec<PartId> {
+        let (mut set, mut waiting) = (Vec::new(), vec![id]);
+        let mut seen = HashSet::new();
+        while let Some(id) = waiting.pop() {
+            let Some(part) = self.get(id).filter(|_| seen.insert(id)) else { continue };
+            set.push(id);
+            let perhaps = part.perhaps.iter().filter(|id| part.not != Some(**id));
+            waiting.extend(part.refers.iter().chain(&part.all_of).chain(perhaps));
+        }
+        set
+    }
+
+    /// Whether a part was made to join others, and written by nobody.
+    pub(super) fn is_made(&self, id: PartId) -> bool {
+        self.get(id).is_some_and(|part| !part.pointer.starts_with("/$defs/source"))
+    }
+
+    /// What a base for which these hold says of a key for those that extend it. That it
+    /// is closed to what it does not name is no rule for a key that they name.
+    pub(super) fn ruled(&self, set: &[PartId], key: &str) -> Vec<PartId> {
+        let parts = || set.iter().filter_map(|id| self.get(*id));
+        let is_known = parts().any(|part| part.knows(key));
+        let mut rules = Vec::new();
+        for part in parts() {
+            for id in part.named(key) {
+                if is_known || part.additional != Some(id) || !self.is_forbidden(id) {
+                    self.add_definite(id, &mut rules);
+                }
+            }
+        }
+        // What stands in `anyOf` and the like may name it.
+        if rules.is_empty() && parts().all(|part| part.perhaps.is_empty()) {
+            let closed = |part: &&Part| part.additional.is_none();
+            let unevaluated = parts().filter(closed).filter_map(|part| part.unevaluated_properties);
+            for id in unevaluated.filter(|id| !self.is_forbidden(*id)) {
+                self.add_definite(id, &mut rules);
+            }
+        }
+        rules
+    }
+
+    /// What these say under one pattern, written as the same.
+    pub(super) fn by_pattern(&self, set: &[PartId], pattern: &str) -> Vec<PartId> {
+        let mut rules = Vec::new();
+        for part in set.iter().filter_map(|id| self.get(*id)) {
+            for (_, id) in part.patterns.iter().filter(|(other, _)| other.as_str() == pattern) {
+                self.add_definite(*id, &mut rules);
+            }
+        }
+        rules
+    }
+
+    /// What these say of keys that they do not know, but that there are none.
+    pub(super) fn further(&self, set: &[PartId]) -> Vec<PartId> {
+        let mut rules = Vec::new();
+        for part in set.iter().filter_map(|id| self.get(*id)) {
+            let rule = part.additional.or(part.unevaluated_properties);
+            if let Some(id) = rule.filter(|id| !self.is_forbidden(*id)) {
+                self.add_definite(id, &mut rules);
+            }
+        }
+        rules
     }
 
     /// What holds for sure for a key of a table for which these hold.
@@ -273,6 +359,12 @@ impl Part {
             named.extend(self.additional);
         }
         named
+    }
+
+    /// Whether this one itself names or matches a key.
+    fn knows(&self, key: &str) -> bool {
+        self.properties.contains_key(key)
+            || self.patterns.iter().any(|(pattern, _)| pattern.is_match(key))
     }
 
     /// Whether the keyword `type` leaves nothing but this one.

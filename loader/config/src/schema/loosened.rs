@@ -4,7 +4,7 @@
 //! looser than a base's has no effect, and its author believes that it has one: that is
 //! an error, and names both rules. What an extending schema does not say it inherits.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use serde_json::{Map, Number, Value};
 
@@ -21,7 +21,7 @@ pub(super) struct Looser {
 }
 
 /// How deep tables are compared.
-const DEEPEST: usize = 64;
+pub(super) const DEEPEST: usize = 64;
 
 /// The first rule of `own` that is looser than one of `base`.
 pub(super) fn look(graph: &Graph, own: PartId, base: PartId) -> Option<Looser> {
@@ -56,27 +56,35 @@ impl Looking<'_> {
                 }
             }
         }
-        let properties = |set: &[PartId]| {
-            let parts = set.iter().filter_map(|id| graph.get(*id));
-            parts.flat_map(|part| part.properties.keys()).cloned().collect::<HashSet<_>>()
-        };
-        let mut shared: Vec<_> = properties(own).intersection(&properties(base)).cloned().collect();
-        shared.sort();
-        for key in shared {
-            let (own, base) = (graph.member(own, &key), graph.member(base, &key));
-            self.path.push(Step::Key(key));
-            let looser = self.pair(&own, &base);
-            self.path.pop();
+        let parts = || own.iter().filter_map(|id| graph.get(*id));
+        let keys: BTreeSet<_> = parts().flat_map(|part| part.properties.keys()).collect();
+        for key in keys {
+            let looser = self.inside(key, &graph.member(own, key), &graph.ruled(base, key));
             if looser.is_some() {
                 return looser;
             }
         }
-        let (own, base) = (graph.entry(own, usize::MAX), graph.entry(base, usize::MAX));
+        let patterns: BTreeSet<_> =
+            parts().flat_map(|part| &part.patterns).map(|(pattern, _)| pattern.as_str()).collect();
+        for pattern in patterns {
+            let [own, base] = [own, base].map(|set| graph.by_pattern(set, pattern));
+            let looser = self.inside("*", &own, &base);
+            if looser.is_some() {
+                return looser;
+            }
+        }
+        self.inside("*", &graph.further(own), &graph.further(base)).or_else(|| {
+            let [own, base] = [own, base].map(|set| graph.entry(set, usize::MAX));
+            self.inside("items", &own, &base)
+        })
+    }
+
+    fn inside(&mut self, step: &str, own: &[PartId], base: &[PartId]) -> Option<Looser> {
         if own.is_empty() || base.is_empty() {
             return None;
         }
-        self.path.push(Step::Key("items".into()));
-        let looser = self.pair(&own, &base);
+        self.path.push(Step::Key(step.to_owned()));
+        let looser = self.pair(own, base);
         self.path.pop();
         looser
     }

@@ -1,6 +1,6 @@
 //! All base schemas, and schemas that are made of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::check;
 use super::defaults;
@@ -8,9 +8,11 @@ use super::error::SchemaError;
 use super::graph::Graph;
 use super::join::Join;
 use super::loosened;
+use super::opened;
 use super::owner::{BaseId, Origin, Owner};
 use super::reference::Reference;
 use super::source::Source;
+use super::sources::Sources;
 use super::{Declared, Schema};
 use crate::key_path::KeyPath;
 use crate::shown::short;
@@ -103,24 +105,24 @@ impl Schemas {
         }
         sources.insert("source".into(), own.placed("/$defs/source", place_of));
 
-        let entangled = |_| too_costly("too many tables are described by several schemas".into());
-        let mut join = Join::new(sources);
-        for (id, base) in involved.iter().filter(|(id, _)| self.extends(id)) {
-            let line = self.line(base)?;
-            let all = std::iter::once(*id).chain(line.iter().map(|(id, _)| *id));
-            let merged = join.merge(all.map(|id| format!("/$defs/source.{id}")).collect());
-            join.define(&format!("base.{id}"), merged.map_err(entangled)?);
+        let mut extends = HashMap::new();
+        for (id, base) in &involved {
+            extends.insert(format!("source.{id}"), names(&self.line(base)?));
         }
-        let bases = line.iter().map(|(id, _)| format!("/$defs/source.{id}"));
-        let pointers = std::iter::once("/$defs/source".to_owned()).chain(bases).collect();
-        let top = join.merge(pointers).map_err(entangled)?;
+        extends.insert("source".into(), names(&line));
+        let mut sources = Sources::new(sources, extends);
+        for id in involved.keys().filter(|id| self.extends(id)) {
+            sources.define(&format!("base.{id}"), &format!("source.{id}"));
+        }
+        let entangled = |_| too_costly("too many tables are described by several schemas".into());
+        let document = Join::new(sources).finish("source").map_err(entangled)?;
 
         let roots: Vec<_> = involved
             .keys()
             .map(|id| format!("/$defs/source.{id}"))
             .chain(["/$defs/source".to_owned()])
             .collect();
-        let mut graph = Graph::new(join.finish(top), &roots).map_err(too_costly)?;
+        let mut graph = Graph::new(document, &roots).map_err(too_costly)?;
         self.look_for_loosened(&graph, own, &line, &involved)?;
         let validator = check::validator(graph.document()).map_err(|message| {
             // All that is known to stand against it was looked for before.
@@ -236,7 +238,13 @@ impl Schemas {
             for (id, base) in line {
                 let places = (graph.at(name), graph.at(&format!("/$defs/source.{id}")));
                 let (Some(place), Some(base_place)) = places else { continue };
-                if let Some(looser) = loosened::look(graph, place, base_place) {
+                let inherited = self.line(base)?;
+                let names = inherited.iter().map(|(id, _)| format!("/$defs/source.{id}"));
+                let line: Vec<_> =
+                    names.filter_map(|name| graph.at(&name)).chain([base_place]).collect();
+                let looser = loosened::look(graph, place, base_place)
+                    .or_else(|| opened::look(graph, place, base_place, &line));
+                if let Some(looser) = looser {
                     return Err(SchemaError::Loosened {
                         origin: source.origin.clone(),
                         property: property(&looser.path),
@@ -254,6 +262,11 @@ impl Schemas {
         }
         look(own, "/$defs/source", line)
     }
+}
+
+/// The bases' names in the joined document.
+fn names(line: &[(&BaseId, &Source)]) -> Vec<String> {
+    line.iter().map(|(id, _)| format!("source.{id}")).collect()
 }
 
 fn property(path: &KeyPath) -> String {
