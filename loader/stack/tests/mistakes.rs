@@ -127,3 +127,20 @@ fn a_secret_that_stands_on_a_wrong_line_is_not_told() {
     let told = wrong("yaml", "plugins:\n  - {name: a, password: hunter2}\n");
     assert!(!told.contains("hunter2") && told.contains("no key `password`"), "{told}");
 }
+
+#[test]
+fn what_a_plugin_is_configured_with_is_not_told_where_something_else_is_wrong() {
+    for (ending, text) in [
+        ("yaml", "plugins:\n  - {name: a, config: {dsn: hunter2}, optionl: true}\n"),
+        ("yaml", "plugins:\n  - {optional: true, config: {dsn: hunter2}}\n"),
+        ("yaml", "plugins:\n  - {kind: k, config: {dsn: hunter2}}\n"),
+        ("yaml", "plugins: [{name: a, config: {dsn: hunter2}}, a]\n"),
+        ("yaml", "plugins: [a, {name: a, config: {dsn: hunter2}}]\n"),
+        ("json", r#"{"plugins": {"a": {"config": {"dsn": "hunter2"}}}, "profile": "ml2"}"#),
+        ("json", r#"{"plugins": {"a": {"config": {"dsn": "hunter2"}}},}"#),
+        ("toml", "plugins.a = { config = 'hunter2' }\n"),
+    ] {
+        let told = wrong(ending, text);
+        assert!(!told.contains("hunter2") && told.contains("***"), "{text}\n{told}");
+    }
+}
