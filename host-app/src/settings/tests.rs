@@ -165,6 +165,33 @@ fn what_is_wrong_is_named_with_its_line() {
     }
 }
 
+/// Only a plugin's schema knows that its `dsn` is a secret, and the file is read before.
+#[test]
+fn what_is_wrong_shows_nothing_of_what_plugins_are_configured_with() {
+    for (name, text, words) in [
+        ("json", r#"{"config":{"dsn":{"dsn":"hunter2"}},"foo":1}"#, "no key `foo`"),
+        ("json", r#"{"config":{"dsn":{"dsn":"hunter2"}},"probe":"so"}"#, "`if-possible`"),
+        ("json", r#"{"config":{"dsn":{"dsn":"hunter2"}},}"#, "double quotes"),
+        ("json", r#"{"dsn":{"dsn":"hunter2"},"wach":{}}"#, "no key `dsn`"),
+        ("toml", "[config]\ndsn = 'hunter2'", "expected a table, found a text"),
+        ("toml", "dsn = 'hunter2'", "no key `dsn`"),
+        ("yaml", "{config: {dsn: {dsn: hunter2}}, foo: 1}", "no key `foo`"),
+        ("yaml", "config:\n  dsn: {}\n  pool: hunter2", "expected a table"),
+    ] {
+        let mut setting = Setting::new("");
+        let path = setting.folder.path().join(format!("host.{name}"));
+        std::fs::write(&path, text).unwrap();
+        setting.environment.default_file = Some(path);
+        let told = match setting.read() {
+            Ok((settings, _folder)) => settings.check_tables(&[]).unwrap_err(),
+            Err(failure) => failure,
+        };
+        assert_eq!(told.code, "PB1003");
+        assert!(told.message.contains(words), "{text}: {}", told.message);
+        assert!(!told.message.contains("hunter2"), "{text}: {}", told.message);
+    }
+}
+
 #[test]
 fn tables_that_the_host_does_not_know_are_kept_for_plugins() {
     let text = "name = 'x'\n[dspy]\nmodel = 'm'\n[config.kv]\nlimit = 3\n";

@@ -23,6 +23,7 @@ mod secretive;
 mod syntax;
 mod toml;
 mod tree;
+mod unread;
 mod yaml;
 
 use std::fmt;
@@ -122,7 +123,7 @@ pub fn parse<T: DeserializeOwned>(
             let at = error.valid_up_to();
             let top = KeyPath::default();
             let wrong = Malformed::new(at..at, &top, "this is not UTF-8", "save it as UTF-8");
-            return Err(malformed(file, &text, wrong).into());
+            return Err(malformed(file, &text, syntax, wrong).into());
         }
     };
     let depth = limits.depth.min(DEEPEST);
@@ -131,7 +132,7 @@ pub fn parse<T: DeserializeOwned>(
         Syntax::Yaml => yaml::parse(&text, limits.bytes, depth),
         Syntax::Json => json::parse(&text, depth),
     }
-    .map_err(|wrong| malformed(file, &text, wrong))?;
+    .map_err(|wrong| malformed(file, &text, syntax, wrong))?;
     let value = model::read(&tree).map_err(|refused| {
         let (mut span, path) = (refused.span(), refused.path());
         let found = tree.find(&tokens(&path.pointer()).unwrap_or_default());
@@ -143,7 +144,7 @@ pub fn parse<T: DeserializeOwned>(
         let parts = Parts {
             file: file.to_owned(),
             place: place::place_of(&text, span.start),
-            excerpt: excerpt::excerpt(&text, &span),
+            excerpt: excerpt::excerpt_of_one(&text, &span, &tree),
             hidden: excerpt::hidden(&text, &span, found.key_span.as_ref()),
             message: refused.message(),
             plain_message: refused.redacted_message(),
@@ -151,19 +152,20 @@ pub fn parse<T: DeserializeOwned>(
             path,
         };
         let secret = secretive::looks_secret(&text, &span, &parts.path)
+            || refused.is_misplaced()
             || refused.suggestion().is_some_and(secretive::is_secretive);
         Wrong::new(parts, secret)
     })?;
     Ok(Document { file: file.to_owned(), syntax, text, tree, value, secrets: Vec::new() })
 }
 
-fn malformed(file: &Path, text: &str, wrong: Malformed) -> Wrong {
+fn malformed(file: &Path, text: &str, syntax: Syntax, wrong: Malformed) -> Wrong {
     let Malformed { span, path, message, hint } = wrong;
     let secret = secretive::looks_secret(text, &span, &path);
     let parts = Parts {
         file: file.to_owned(),
         place: place::place_of(text, span.start),
-        excerpt: excerpt::excerpt(text, &span),
+        excerpt: unread::excerpt_unread(text, &span, syntax),
         hidden: excerpt::hidden(text, &span, None),
         plain_message: message.clone(),
         message,
@@ -266,7 +268,7 @@ impl<T> Document<T> {
         let parts = Parts {
             file: self.file.clone(),
             place: place::place_of(&self.text, span.start),
-            excerpt: excerpt::excerpt(&self.text, &span),
+            excerpt: excerpt::excerpt_of_one(&self.text, &span, &self.tree),
             hidden: excerpt::hidden(&self.text, &span, found.key_span.as_ref()),
             plain_message: message.clone(),
             message,

@@ -70,7 +70,7 @@ help: correct it, or take it out; known here: `plugins`, `precedence`, `probe`, 
         told(Syntax::Json, "{\n  \"plugins\": {\n    \"sql\": { \"fil\": 3 }\n  }\n}\n"),
         "the config file host.conf is wrong at line 3, column 14, `plugins.sql.fil`
   |
-3 |     \"sql\": { \"fil\": 3 }
+3 |     \"sql\": { \"fil\": *** }
   |              ^^^^^
 there is no key `fil` here; did you mean `file`?
 help: correct it, or take it out; known here: `file` and `config`
@@ -80,7 +80,7 @@ help: correct it, or take it out; known here: `file` and `config`
         told(Syntax::Yaml, "plugins:\n  sql:\n    file: x\n    zebra: 1\n"),
         "the config file host.conf is wrong at line 4, column 5, `plugins.sql.zebra`
   |
-4 |     zebra: 1
+4 |     zebra: ***
   |     ^^^^^
 there is no key `zebra` here
 help: correct it, or take it out; known here: `file` and `config`

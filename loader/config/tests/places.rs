@@ -1,11 +1,12 @@
 //! Places of values, mistakes that a caller points out, and lines that nobody sees.
 #![allow(missing_docs)]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use plugbay_config::document::{Document, Limits, Place, Syntax, parse};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 const CANARY: &str = "c4n4ry-hunter2";
 
@@ -83,7 +84,8 @@ fn a_line_with_a_hidden_value_is_never_shown() {
         "auth = {{ user = 'x', pin = '{CANARY}' }}\nother = 1\nlong = '''\na\n{CANARY}\n'''\n"
     );
     let mut document = document(Syntax::Toml, &text);
-    assert!(document.point_out("/auth/user", "no", "").to_string().contains(CANARY));
+    assert!(document.point_out("/auth/pin", "no", "").to_string().contains(CANARY));
+    assert!(document.point_out("/auth/user", "no", "").to_string().contains("user = 'x', pin"));
     document.hide("/auth/pin");
     document.hide("/long");
     for pointer in ["/auth/pin", "/auth/user", "/auth", "/auth/nothing", "/long", ""] {
@@ -164,4 +166,119 @@ fn a_redacted_mistake_keeps_place_and_key_alone() {
 this value is refused"
     );
     assert!(!format!("{wrong:?}").contains(CANARY));
+}
+
+/// A plugin knows that its `dsn` is a secret, and the host that reads the file does not.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(dead_code)]
+struct Host {
+    name: String,
+    plugins: Vec<String>,
+    poll: Option<Pin>,
+    watch: bool,
+    config: BTreeMap<String, Map<String, Value>>,
+}
+
+#[test]
+fn of_a_line_with_several_values_only_the_wrong_one_is_shown() {
+    let host = |syntax, text: &str| {
+        parse::<Host>(text.as_bytes(), syntax, Path::new("x"), Limits::default())
+            .unwrap_err()
+            .to_string()
+    };
+    let json = |more: &str| format!("{{\"config\":{{\"sql\":{{\"dsn\":\"{CANARY}\"}}}}{more}}}");
+    for (syntax, text, shown) in [
+        (Syntax::Json, json(",\"foo\":1"), r#"{"config":{"sql":{"dsn":***}},"foo":***}"#),
+        (Syntax::Json, json(",\"name\":7"), r#"{"config":{"sql":{"dsn":***}},"name":7}"#),
+        (Syntax::Json, json(",\"watch\":{}"), r#"{"config":{"sql":{"dsn":***}},"watch":{}}"#),
+        (Syntax::Json, json(",\"poll\":\"x\""), r#"{"config":{"sql":{"dsn":***}},"poll":"x"}"#),
+        (Syntax::Json, json(",\"watch\":true,\"watch\":1"), r#"{"config":***"#),
+        (Syntax::Json, json(","), r#"{"config":***"#),
+        (Syntax::Json, format!("{{\"name\":{{\"dsn\":\"{CANARY}\"}}}}"), r#"{"name":{"dsn":***}}"#),
+        (Syntax::Json, format!("{{\"name\":[\"{CANARY}\",4711]}}"), r#"{"name":[***,***]}"#),
+        (
+            Syntax::Yaml,
+            format!("{{watch: 3, config: {{sql: {{dsn: {CANARY}, at: [\"{CANARY}\"]}}}}}}"),
+            "{watch: 3, config: {sql: {dsn: ***, at: [***]}}}",
+        ),
+        (
+            Syntax::Yaml,
+            format!("config: {{sql: {{a: &a {CANARY}, b: *a}}, }}\nwatch: *a"),
+            "watch: *a",
+        ),
+        (Syntax::Toml, format!("config.sql = {{ dsn = '{CANARY}' }}\nnam = 1"), "nam = ***"),
+        (
+            Syntax::Toml,
+            format!("config = {{ sql = {{ dsn = '{CANARY}' }}, a = true }}"),
+            "config = { sql = { dsn = *** }, a = true }",
+        ),
+        // What belongs into a plugin's table.
+        (Syntax::Toml, format!("dsn = '{CANARY}'"), "dsn = ***"),
+        (Syntax::Toml, format!("[config]\ndsn = '{CANARY}'"), "dsn ***"),
+        (Syntax::Yaml, format!("config:\n  sql:\n  dsn: {CANARY}\n"), "dsn ***"),
+        (Syntax::Yaml, format!("config:\n  sql: {{}}\n  dsn: {CANARY}\n"), "dsn ***"),
+        // What cannot be read.
+        (Syntax::Toml, format!("[config.sql]\ndsn = {CANARY}"), "dsn = ***"),
+        (Syntax::Toml, format!("[config.sql]\ndsn = '{CANARY}"), "dsn = ***"),
+        (
+            Syntax::Yaml,
+            format!("config:\n  sql:\n    dsn: {CANARY}\n    dsn: {CANARY}"),
+            "    dsn: ***",
+        ),
+        (Syntax::Yaml, format!("config: {{sql: {{dsn: {CANARY}}}"), "config: ***"),
+    ] {
+        let told = host(syntax, &text);
+        assert!(!told.contains(CANARY) && !told.contains("4711"), "{text}\n{told}");
+        assert!(told.contains(&format!(" | {shown}\n")), "{text}\n{told}");
+    }
+    // With one value on a line all of it is shown, as before.
+    for (text, shown) in [
+        ("name = 'x'\nwatch = 'yes' # for now", "2 | watch = 'yes' # for now"),
+        ("[config.sql]\npool = 1\n[watch]\nx = 1", "3 | [watch]"),
+        ("watch = { x = true }", "1 | watch = { x = true }"),
+    ] {
+        let told = host(Syntax::Toml, text);
+        assert!(told.contains(shown), "{told}");
+    }
+}
+
+/// With each slip of one character that a file of a few values can have.
+#[test]
+fn no_slip_of_the_hand_shows_a_value() {
+    let (c, json) = (CANARY, r#"{"name":"x","config":{"sql":{"dsn":"CANARY","n":[1,"CANARY"]}}}"#);
+    let mut refused = 0;
+    for (syntax, text) in [
+        (Syntax::Json, json.to_owned()),
+        (Syntax::Json, json.replace(',', ",\n").replace('{', "{\n")),
+        (Syntax::Yaml, "{name: x, config: {sql: {dsn: CANARY, n: [1, 'CANARY']}}}".to_owned()),
+        (
+            Syntax::Yaml,
+            "name: x\nconfig:\n  sql:\n    dsn: CANARY\n    n:\n      - CANARY\n".to_owned(),
+        ),
+        (
+            Syntax::Toml,
+            "name = 'x'\n[config.sql]\ndsn = 'CANARY'\nn = [\n  'CANARY',\n]\n".to_owned(),
+        ),
+        (Syntax::Toml, "config = { sql = { dsn = 'CANARY', n = [1, 'CANARY'] } }\n".to_owned()),
+    ] {
+        let text = text.replace("CANARY", c);
+        for at in 0..=text.len() {
+            let (before, after) = text.split_at(at);
+            let added = "{}[]:,='\"#-\n !&*x0".chars().map(|c| format!("{before}{c}{after}"));
+            let left_out = format!("{before}{}", after.get(1..).unwrap_or_default());
+            for text in added.chain([left_out]) {
+                let read =
+                    parse::<Host>(text.as_bytes(), syntax, Path::new("x"), Limits::default());
+                let Err(error) = read else { continue };
+                refused += 1;
+                let told = format!("{error}\n{}", error.hint());
+                // The first line has the keys on the way: some slips make one of the value.
+                let told: String = told.lines().skip(1).collect();
+                let is_told = told.contains("c4n4ry") || told.contains("hunter2");
+                assert!(!is_told, "{text}\n{error}");
+            }
+        }
+    }
+    assert!(refused > 4_000, "{refused}");
 }

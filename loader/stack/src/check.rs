@@ -299,18 +299,40 @@ impl Stack {
                 notes.push(format!("{name} stands for the plugin {id}"));
             }
         }
+        // What else a name would stand for, if it were a member of its own.
+        for name in &self.spelled {
+            let (Some(id), Some(member)) = (facts.taken(name), self.member_of(name)) else {
+                continue;
+            };
+            let help = match facts.taken(&member) {
+                Some(taken) if taken == id => continue,
+                Some(_) => {
+                    format!("if it shall run as well, `dependencies` of {member} may name it")
+                }
+                None => format!("if it is meant, call it {id} in every file"),
+            };
+            notes.push(format!(
+                "{member} and {name} are one member, {member}, and the plugin {id} is another one; \
+                 {help}"
+            ));
+        }
         let of_conflicts = self.conflicts.iter().flat_map(|Clash { one, other, .. }| [one, other]);
         let of_precedence = self.precedence.values().flatten();
         let named = of_conflicts.map(|name| ("conflicts", name));
         let named = named.chain(of_precedence.map(|name| ("precedence", name)));
         for (key, name) in named.collect::<BTreeSet<_>>() {
-            if !self.members.contains_key(name) && facts.taken(name).is_none() {
+            if self.member_of(name).is_none() && facts.taken(name).is_none() {
                 let members = self.members.keys().map(MemberName::as_str);
                 let nearest = nearest(name.as_str(), members).map(ToOwned::to_owned);
                 let nearest = nearest.or_else(|| facts.nearest_id(name.as_str()));
                 notes.push(format!("`{key}` names {name}, which is not there{}", meant(&nearest)));
             }
         }
+    }
+
+    /// The member that a name may mean.
+    fn member_of(&self, name: &MemberName) -> Option<MemberName> {
+        name.alike().into_iter().find(|alike| self.members.contains_key(alike))
     }
 }
 

@@ -7,7 +7,6 @@ use plugbay_resolve::{KindRule, Profile};
 use semver::VersionReq;
 
 use crate::member::{AnyOf, Member, MemberName};
-use crate::overlay::lay_over;
 use crate::stack::{Clash, Stack};
 use crate::written::{Apart, Component, Entry, File, Plugins};
 
@@ -22,6 +21,8 @@ pub(crate) struct Layers {
     precedence: BTreeMap<String, Vec<MemberName>>,
     profile: Option<Profile>,
     kinds: BTreeMap<String, KindRule>,
+    /// Names of members that a member by another name stands for.
+    spelled: BTreeSet<MemberName>,
     files: Vec<PathBuf>,
 }
 
@@ -52,22 +53,28 @@ impl Layers {
 
     fn entry(&mut self, entry: Entry) {
         let far = match (&entry.name, &entry.kind) {
-            (Some(name), _) => self.plugins.entry(name.clone()).or_insert_with(component),
+            (Some(name), _) => self.member(name),
             (None, Some(kind)) => self.any_of.entry(kind.clone()).or_default(),
             (None, None) => return,
         };
-        let Entry { name, version, kind, optional, enabled, config, dependencies, component } =
-            entry;
-        far.name = name;
-        far.version = version.or(far.version.take());
-        far.kind = kind.or(far.kind.take());
-        far.optional = optional.or(far.optional);
-        far.enabled = enabled.or(far.enabled);
-        if let Some(config) = config {
-            lay_over(&mut far.config.get_or_insert_default().0, &config.0);
+        far.lay(entry);
+    }
+
+    /// What is said until now of the plugin that a name may mean, by whatever name: under the
+    /// one that they have in common.
+    fn member(&mut self, name: &MemberName) -> &mut Entry {
+        let (mut called, mut said) = (name.clone(), component());
+        let mut names = BTreeSet::from([name.clone()]);
+        // Several only where they have nothing in common with each other, as
+        // `a-plugin-plugin` and `a`.
+        for other in name.alike() {
+            let Some(far) = self.plugins.remove(&other) else { continue };
+            called = called.in_common(&other).unwrap_or(called);
+            names.insert(other);
+            said.lay(far);
         }
-        far.dependencies = dependencies.or(far.dependencies.take());
-        far.component &= component;
+        self.spelled.extend(names.into_iter().filter(|other| *other != called));
+        self.plugins.entry(called).or_insert(said)
     }
 
     pub(crate) fn into_stack(self) -> Stack {
@@ -84,6 +91,7 @@ impl Layers {
             precedence: self.precedence,
             profile: self.profile,
             kinds: self.kinds,
+            spelled: self.spelled,
             files: self.files,
         }
     }

@@ -36,7 +36,9 @@
 //! * a plugin's `name` is its `id`, and its `type` its `kind`;
 //! * `"mlflow-plugin (experiment_tracker)"`: the kind in brackets. A name that ends in
 //!   `-plugin` or `_plugin` means the plugin of that id, or, where there is none, the one
-//!   that is called so without that ending;
+//!   that is called so without that ending. Two names that may mean one plugin, as
+//!   `mlflow-plugin` and `mlflow`, are one member, which is called by what they have in
+//!   common, `mlflow`; in one list that is a mistake, as is a conflict between them;
 //! * `plugins` as a table by id. `dependencies`, a list of ids with or without versions, are
 //!   what has to run as well;
 //! * `composition_name` is `name`, and `plugin_precedence` is `precedence`.

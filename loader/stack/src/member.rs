@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -59,6 +60,9 @@ pub struct AnyOf {
 #[serde(transparent)]
 pub struct Configuration(pub Map<String, Value>);
 
+/// What a plugin may be called by, behind its id.
+const ENDINGS: [&str; 2] = ["-plugin", "_plugin"];
+
 impl MemberName {
     /// As it is written.
     pub fn as_str(&self) -> &str {
@@ -68,9 +72,38 @@ impl MemberName {
     /// The plugins that it may mean, the first one first: `mlflow-plugin`, else `mlflow`.
     /// None where it is no plugin's id.
     pub fn ids(&self) -> Vec<PluginId> {
-        let short = ["-plugin", "_plugin"].iter().find_map(|end| self.0.strip_suffix(end));
+        let short = ENDINGS.iter().find_map(|end| self.0.strip_suffix(end));
         let texts = [Some(self.0.as_str()), short];
         texts.into_iter().flatten().filter_map(|text| text.parse().ok()).collect()
+    }
+
+    /// What two names are in common: the name itself, or the plugin that each of them may
+    /// mean, as `mlflow` of `mlflow-plugin` and `mlflow`. None where no plugin is both.
+    ///
+    /// Of the text alone, and not of what there is: else one stack would have one member or
+    /// two, and its configuration be laid together in another order, whenever a file comes
+    /// to a plugins folder or goes. So where `mlflow` and `mlflow-plugin` are two plugins, a
+    /// stack has one of them as a member; the other one may be among its `dependencies`.
+    pub(crate) fn in_common(&self, other: &Self) -> Option<Self> {
+        if self == other {
+            return Some(self.clone());
+        }
+        let others = other.ids();
+        self.ids().into_iter().find(|id| others.contains(id)).map(Self::from)
+    }
+
+    /// All names that have something in common with it, itself one of them.
+    pub(crate) fn alike(&self) -> BTreeSet<Self> {
+        let ids = self.ids().into_iter();
+        let longer = |id: PluginId| ENDINGS.map(|end| format!("{id}{end}").parse().ok());
+        let others = ids.flat_map(|id| longer(id.clone()).into_iter().flatten().chain([id.into()]));
+        others.chain([self.clone()]).collect()
+    }
+
+    /// What an error says besides where this one was named before another one that may mean
+    /// the same plugin; nothing where they are spelled alike.
+    pub(crate) fn spelled_beside(&self, other: &Self) -> String {
+        if self == other { String::new() } else { format!(": `{self}` may mean the same plugin") }
     }
 }
 

@@ -1,14 +1,16 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use plugbay_config::document::{self, Document, Limits, Wrong};
 use plugbay_config::shown;
+use plugbay_manifest::PluginId;
 
 use crate::error::{CALLED, StackError};
 use crate::layer::Layers;
+use crate::member::MemberName;
 use crate::stack::Stack;
-use crate::written::{Component, File, Plugins};
+use crate::written::{Component, Entry, File, Plugins};
 
 /// What to write where somebody wants several versions.
 const ONCE: &str = "take one of the two out, or write one range that has the versions of both, as \
@@ -145,15 +147,9 @@ fn check(document: &Document<File>) -> Result<(), StackError> {
     let components = components.iter().enumerate();
     let components = components.map(|(at, Component(entry))| (format!("/components/{at}"), entry));
     for list in [plugins.collect::<Vec<_>>(), components.collect()] {
-        let mut seen = HashSet::new();
+        let mut seen = Seen::default();
         for (place, entry) in list {
-            let key = (&entry.name, entry.kind.as_ref().filter(|_| entry.name.is_none()));
-            if !seen.insert(key) {
-                let what = match (&entry.name, &entry.kind) {
-                    (Some(name), _) => format!("`{name}`"),
-                    (None, kind) => format!("any `{}`", kind.as_deref().unwrap_or_default()),
-                };
-                let message = format!("{what} is in this list twice");
+            if let Some(message) = seen.twice(entry) {
                 let help = match entry.name {
                     Some(_) if entry.version.is_some() => ONCE,
                     _ => "take one of the two out",
@@ -164,4 +160,34 @@ fn check(document: &Document<File>) -> Result<(), StackError> {
         }
     }
     Ok(())
+}
+
+/// What a list has named until now.
+#[derive(Default)]
+struct Seen<'a> {
+    /// By each plugin that a name may mean.
+    plugins: HashMap<PluginId, &'a MemberName>,
+    /// Those that are no plugin's id.
+    components: HashSet<&'a MemberName>,
+    kinds: HashSet<&'a str>,
+}
+
+impl<'a> Seen<'a> {
+    /// That an entry is there for the second time.
+    fn twice(&mut self, entry: &'a Entry) -> Option<String> {
+        let Some(name) = &entry.name else {
+            let kind = entry.kind.as_deref().unwrap_or_default();
+            let message = || format!("any `{kind}` is in this list twice");
+            return (!self.kinds.insert(kind)).then(message);
+        };
+        let ids = name.ids();
+        let is_new = !ids.is_empty() || self.components.insert(name);
+        let mut earlier = (!is_new).then_some(name);
+        for id in ids {
+            let before = self.plugins.insert(id, name);
+            earlier = earlier.or(before);
+        }
+        let by = earlier?.spelled_beside(name);
+        Some(format!("`{name}` is in this list twice{by}"))
+    }
 }

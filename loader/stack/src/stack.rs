@@ -28,6 +28,8 @@ pub struct Stack {
     pub profile: Option<Profile>,
     /// How many plugins of a kind run, over those of the profile.
     pub kinds: BTreeMap<String, KindRule>,
+    /// Names that a member by another name stands for.
+    pub(crate) spelled: BTreeSet<MemberName>,
     pub(crate) files: Vec<PathBuf>,
 }
 

@@ -11,6 +11,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::member::{Configuration, Dependency, MemberName};
+use crate::overlay::lay_over;
 
 /// How many one conflict names at most: each pair of them counts.
 const MOST_APART: usize = 32;
@@ -78,11 +79,17 @@ impl TryFrom<Vec<MemberName>> for Apart {
         if names.len() > MOST_APART {
             return Err(format!("more than {MOST_APART} plugins are in this conflict"));
         }
-        let mut earlier = names.iter().enumerate();
-        let twice = earlier.find(|(at, name)| names.iter().take(*at).any(|it| it == *name));
+        let mut named = names.iter().enumerate();
+        let twice = named.find_map(|(at, name)| {
+            let earlier = names.iter().take(at).find(|it| it.in_common(name).is_some())?;
+            Some((name, earlier))
+        });
         match (names.len(), twice) {
             (0 | 1, _) => Err("a conflict is between two plugins or more: [\"a\", \"b\"]".into()),
-            (_, Some((_, name))) => Err(format!("`{name}` is in conflict with itself here")),
+            (_, Some((name, earlier))) => {
+                let by = earlier.spelled_beside(name);
+                Err(format!("`{name}` is in conflict with itself here{by}"))
+            }
             _ => Ok(Self(names)),
         }
     }
@@ -153,6 +160,21 @@ fn is_kind(text: &str) -> bool {
 }
 
 impl Entry {
+    /// Lays a nearer one over it.
+    pub(crate) fn lay(&mut self, near: Self) {
+        let Self { name, version, kind, optional, enabled, config, dependencies, component } = near;
+        self.name = name;
+        self.version = version.or(self.version.take());
+        self.kind = kind.or(self.kind.take());
+        self.optional = optional.or(self.optional);
+        self.enabled = enabled.or(self.enabled);
+        if let Some(config) = config {
+            lay_over(&mut self.config.get_or_insert_default().0, &config.0);
+        }
+        self.dependencies = dependencies.or(self.dependencies.take());
+        self.component &= component;
+    }
+
     /// `sql`, `sql@^2`, `sql-plugin (data_source)`, `sql@^2 (data_source)`. Of a component
     /// any name.
     fn of_text(text: &str, component: bool) -> Result<Self, String> {

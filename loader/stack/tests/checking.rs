@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use plugbay_manifest::source::{CrateDefaults, Source};
 use plugbay_resolve::{Name, Offer, Policy, Versions, decide};
-use plugbay_stack::{Checked, Facts, Refused};
+use plugbay_stack::{Checked, Facts, Refused, Stack};
 use semver::Version;
-use support::stack;
+use support::{Files, stack};
 
 /// `id version`, and more lines of its `plugin.toml`.
 fn offers(files: &[(&str, &str)]) -> Vec<Offer> {
@@ -28,7 +28,10 @@ fn offers(files: &[(&str, &str)]) -> Vec<Offer> {
 
 /// What is said of a stack in YAML, with files, one of which is refused with a code.
 fn checked(text: &str, files: &[(&str, &str)], refused: &[(&str, &str, &str)]) -> Checked {
-    let stack = stack("yaml", text);
+    checked_stack(&stack("yaml", text), files, refused)
+}
+
+fn checked_stack(stack: &Stack, files: &[(&str, &str)], refused: &[(&str, &str, &str)]) -> Checked {
     let offers = offers(files);
     let mut policy = Policy::new(Version::new(1, 0, 0));
     policy.disabled.insert("off".parse().unwrap());
@@ -148,4 +151,41 @@ fn what_is_wrong_with_one_of_two_versions_side_by_side_is_told() {
     let said = told("plugins: [both]", &files, &refused);
     assert_eq!(said, ["PB1716 both: PB1501: as it is"]);
     assert!(told("plugins: [both]", &files, &[]).is_empty());
+}
+
+#[test]
+fn one_member_in_two_spellings_is_whole_and_a_second_plugin_is_told() {
+    let files = Files::new(&[
+        ("near.yaml", "extends: far.yaml\nplugins: [snow]\n"),
+        ("far.yaml", "plugins: [snow-plugin, c]\nconflicts: [[snow-plugin, gone]]\n"),
+        ("both.yaml", "plugins: {snow: {dependencies: [snow-plugin]}}\n"),
+    ]);
+    let told = |stack: &str, offers: &[(&str, &str)]| {
+        let stack = files.read(stack).unwrap();
+        let Checked { findings, notes, .. } = checked_stack(&stack, offers, &[]);
+        (findings.iter().map(ToString::to_string).collect::<Vec<_>>(), notes)
+    };
+    let c = ("c 1.0.0", "");
+    assert_eq!(
+        told("near.yaml", &[("snow 1.0.0", ""), c]),
+        (vec![], vec!["`conflicts` names gone, which is not there".into()])
+    );
+    let gone = vec!["snow: there is no such plugin".to_owned()];
+    // That it is not there is told once, and not of `conflicts` again.
+    let (findings, notes) = told("near.yaml", &[c]);
+    assert_eq!((&findings, notes.len()), (&gone, 1), "{notes:?}");
+    assert!(notes[0].starts_with("`conflicts` names gone"), "{notes:?}");
+
+    let both = [("snow 1.0.0", ""), ("snow-plugin 1.0.0", ""), c];
+    let (_, notes) = told("near.yaml", &both);
+    let other = "snow and snow-plugin are one member, snow, and the plugin snow-plugin is another";
+    assert!(
+        notes[0].starts_with(other) && notes[0].contains("`dependencies` of snow"),
+        "{notes:?}"
+    );
+    assert_eq!(told("both.yaml", &both), (vec![], vec![]));
+
+    let (findings, notes) = told("near.yaml", &[("snow-plugin 1.0.0", ""), c]);
+    assert_eq!(findings, gone);
+    assert!(notes[0].ends_with("call it snow-plugin in every file"), "{notes:?}");
 }

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 use support::{Files, name};
 
@@ -82,6 +84,50 @@ fn what_anybody_calls_a_plugin_is_more_than_a_component() {
     let stack = files.read("near.yaml").unwrap();
     let components: Vec<_> = stack.members.values().map(|it| it.component).collect();
     assert_eq!(components, [false, false, true]);
+}
+
+/// What a file overrides must not come back because the other one spells the plugin longer.
+#[test]
+fn a_plugin_in_two_spellings_is_one_member_and_the_nearer_file_wins() {
+    let near = "extends: far.yaml\nplugins: [{name: NEAR, version: ^2, config: {pool: 99}}]\n";
+    let far = "plugins: [{name: FAR, version: ^1, kind: k, config: {pool: 1, wait: 3}}]\n";
+    for (near_name, far_name) in
+        [("snow", "snow-plugin"), ("snow_plugin", "snow"), ("snow-plugin", "snow_plugin")]
+    {
+        let (near, far) = (near.replace("NEAR", near_name), far.replace("FAR", far_name));
+        let stack = Files::new(&[("near.yaml", &near), ("far.yaml", &far)]).read("near.yaml");
+        let stack = stack.unwrap();
+        let (called, member) = stack.members.iter().next().unwrap();
+        assert_eq!((stack.members.len(), called), (1, &name("snow")), "{near_name} {far_name}");
+        assert_eq!((member.version.to_string(), member.kind.as_deref()), ("^2".into(), Some("k")));
+        assert_eq!(json!(member.config.0), json!({ "pool": 99, "wait": 3 }));
+        let mut configurations = BTreeMap::new();
+        stack.configure(&mut configurations);
+        assert_eq!(configurations, [("snow".into(), json!({ "pool": 99, "wait": 3 }))].into());
+    }
+}
+
+#[test]
+fn a_plugin_that_a_base_spells_otherwise_is_switched_off() {
+    let files = Files::new(&[
+        ("near.yaml", "extends: mid.yaml\nplugins: {snow-plugin: {enabled: false}}\n"),
+        ("mid.yaml", "extends: far.yaml\nplugins: [kv, snow]\n"),
+        ("far.yaml", "components: [snow-plugin, Feature Store]\n"),
+    ]);
+    let stack = files.read("near.yaml").unwrap();
+    let members: Vec<_> =
+        stack.members.iter().map(|(name, it)| (name.as_str(), it.enabled, it.component)).collect();
+    let expected = [("Feature Store", true, true), ("kv", true, false), ("snow", false, false)];
+    assert_eq!(members, expected);
+}
+
+#[test]
+fn names_that_may_mean_different_plugins_only_stay_apart() {
+    let files = Files::new(&[
+        ("near.yaml", "extends: far.yaml\nplugins: [snow, plugin, rain-plugin]\n"),
+        ("far.yaml", "plugins: [snow-plugins, snowplugin, plugin-snow]\n"),
+    ]);
+    assert_eq!(files.read("near.yaml").unwrap().members.len(), 6);
 }
 
 #[test]

@@ -47,6 +47,21 @@ fn every_mistake_has_its_line_its_key_and_what_was_expected() {
         ("yaml", "plugins:\n  - a\n  - {name: a}\n", &["line 3", "`a` is in this list twice"]),
         (
             "yaml",
+            "plugins:\n  - {name: snow, config: {a: 1}}\n  - {name: snow-plugin}\n",
+            &["line 3, column 5", "`snow-plugin` is in this list twice: `snow` may mean the same"],
+        ),
+        (
+            "toml",
+            "[plugins.snow-plugin]\n[plugins.snow]\nversion = '2'\n",
+            &["line 2, column 10", "`snow` is in this list twice: `snow-plugin` may", "one range"],
+        ),
+        (
+            "yaml",
+            "components: [snow_plugin,\n snow-plugin]\n",
+            &["line 2", "`snow-plugin` is in this list twice: `snow_plugin` may mean the same"],
+        ),
+        (
+            "yaml",
             "plugins:\n  - {kind: k}\n  - {type: k}\n",
             &["line 3", "any `k` is in this list twice"],
         ),
@@ -60,7 +75,12 @@ fn every_mistake_has_its_line_its_key_and_what_was_expected() {
         (
             "yaml",
             "plugins: [a]\nconflicts:\n  - [a, b, a]\n",
-            &["line 3", "`a` is in conflict with itself"],
+            &["line 3", "`a` is in conflict with itself here\n"],
+        ),
+        (
+            "yaml",
+            "plugins: [a]\nconflicts:\n  - [snow, b, snow-plugin]\n",
+            &["line 3", "`snow-plugin` is in conflict with itself here: `snow` may mean the same"],
         ),
         ("yaml", "plugins: {a: {dependencies: [B]}}\n", &["line 1", "names no plugin"]),
         ("yaml", "plugins: {a: {enabled: 'yes'}}\n", &["line 1", "`true` or `false`"]),
@@ -106,4 +126,21 @@ fn a_conflict_of_everybody_with_everybody_is_refused() {
 fn a_secret_that_stands_on_a_wrong_line_is_not_told() {
     let told = wrong("yaml", "plugins:\n  - {name: a, password: hunter2}\n");
     assert!(!told.contains("hunter2") && told.contains("no key `password`"), "{told}");
+}
+
+#[test]
+fn what_a_plugin_is_configured_with_is_not_told_where_something_else_is_wrong() {
+    for (ending, text) in [
+        ("yaml", "plugins:\n  - {name: a, config: {dsn: hunter2}, optionl: true}\n"),
+        ("yaml", "plugins:\n  - {optional: true, config: {dsn: hunter2}}\n"),
+        ("yaml", "plugins:\n  - {kind: k, config: {dsn: hunter2}}\n"),
+        ("yaml", "plugins: [{name: a, config: {dsn: hunter2}}, a]\n"),
+        ("yaml", "plugins: [a, {name: a, config: {dsn: hunter2}}]\n"),
+        ("json", r#"{"plugins": {"a": {"config": {"dsn": "hunter2"}}}, "profile": "ml2"}"#),
+        ("json", r#"{"plugins": {"a": {"config": {"dsn": "hunter2"}}},}"#),
+        ("toml", "plugins.a = { config = 'hunter2' }\n"),
+    ] {
+        let told = wrong(ending, text);
+        assert!(!told.contains("hunter2") && told.contains("***"), "{text}\n{told}");
+    }
 }

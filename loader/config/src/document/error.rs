@@ -71,7 +71,8 @@ impl ReadError {
 }
 
 /// A mistake in a configuration file: where it is, and what. `Display` shows the
-/// line with marks under the place.
+/// line with marks under the place, and of the values on it only the one that is
+/// marked. Of a file that could not be read it shows the line's first key alone.
 pub struct Wrong {
     /// What kind of file it is, in words.
     called: &'static str,

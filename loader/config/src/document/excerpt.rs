@@ -5,6 +5,7 @@ use std::ops::Range;
 use unicode_width::UnicodeWidthChar;
 
 use super::place::{line_around, place_of};
+use super::tree::Node;
 use crate::shown::{moves_the_cursor, word};
 
 /// How much of a line is shown, in columns of a terminal.
@@ -21,22 +22,23 @@ pub(crate) const HIDDEN: &str = "***";
 /// 3 | pool = "ten"
 ///   |        ^^^^^
 /// ```
-pub(super) fn excerpt(text: &str, span: &Range<usize>) -> String {
+///
+/// For each of the values that are to be hidden, in the file's order, `***` is shown.
+pub(super) fn excerpt(text: &str, span: &Range<usize>, hide: &[Range<usize>]) -> String {
     let line = line_around(text, span.start);
     let start = span.start.clamp(line.start, line.end);
     let end = span.end.clamp(start, line.end);
-    let before = text.get(line.start..start).unwrap_or_default();
-    let marked = text.get(start..end).unwrap_or_default();
-    let after = text.get(end..line.end).unwrap_or_default();
+    let part = |part: Range<usize>| without(text, part, hide);
+    let (before, marked, after) = (part(line.start..start), part(start..end), part(end..line.end));
 
-    let marked = first_columns(marked, WIDEST - BEFORE);
+    let marked = first_columns(&marked, WIDEST - BEFORE);
     let room = WIDEST.saturating_sub(marked.columns);
     let wide: usize = before.chars().map(columns).sum();
-    let before = last_columns(before, if wide <= room { wide } else { BEFORE.min(room) });
+    let before = last_columns(&before, if wide <= room { wide } else { BEFORE.min(room) });
     let after = if marked.cut {
         Cut { shown: String::new(), columns: 0, cut: false }
     } else {
-        first_columns(after, room.saturating_sub(before.columns))
+        first_columns(&after, room.saturating_sub(before.columns))
     };
     let source = format!(
         "{}{}{}{}{}",
@@ -48,6 +50,30 @@ pub(super) fn excerpt(text: &str, span: &Range<usize>) -> String {
     );
     let indent = before.columns + usize::from(before.cut);
     framed(text, span, source.trim_end(), indent, marked.columns)
+}
+
+/// The excerpt of a file that was read, in which no value is shown but the one that is marked:
+/// a whole file may be one line, and what else is on it is nothing for a log. It may be a
+/// plugin's, and a secret that only that plugin's schema knows as one.
+pub(super) fn excerpt_of_one(text: &str, span: &Range<usize>, tree: &Node) -> String {
+    let mut others = tree.values_in(&line_around(text, span.start));
+    others.retain(|value| value != span);
+    excerpt(text, span, &others)
+}
+
+/// A part of a text with `***` for what is in it of these values.
+fn without(text: &str, part: Range<usize>, values: &[Range<usize>]) -> String {
+    let (mut kept, mut at) = (String::new(), part.start);
+    for value in values {
+        let (start, end) = (value.start.clamp(at, part.end), value.end.clamp(at, part.end));
+        if start < end {
+            kept.push_str(text.get(at..start).unwrap_or_default());
+            kept.push_str(HIDDEN);
+            at = end;
+        }
+    }
+    kept.push_str(text.get(at..part.end).unwrap_or_default());
+    kept
 }
 
 /// The same without the line's content: of a key its name, of a value nothing.
@@ -127,21 +153,29 @@ mod tests {
 
     fn marked(text: &str, what: &str) -> String {
         let start = text.find(what).unwrap();
-        excerpt(text, &(start..start + what.len()))
+        excerpt(text, &(start..start + what.len()), &[])
     }
 
     #[test]
     fn marks_stand_under_the_place() {
         assert_eq!(marked("a = 1\n\tb = 22 # x\n", "22"), "  |\n2 |  b = 22 # x\n  |      ^^");
         assert_eq!(marked("名 = 'x'\r\n", "'x'"), "  |\n1 | 名 = 'x'\n  |      ^^^");
-        assert_eq!(excerpt("a = ", &(4..4)), "  |\n1 | a =\n  |     ^");
+        assert_eq!(excerpt("a = ", &(4..4), &[]), "  |\n1 | a =\n  |     ^");
         assert_eq!(marked("x = [\n1,\n]", "[\n1,\n]"), "  |\n1 | x = [\n  |     ^");
-        assert_eq!(excerpt("", &(7..9)), "  |\n1 | \n  | ^");
+        assert_eq!(excerpt("", &(7..9), &[]), "  |\n1 | \n  | ^");
     }
 
     #[test]
     fn controls_are_shown_and_counted() {
         assert_eq!(marked("\x1b[2J = 1", "1"), "  |\n1 | \\u{1b}[2J = 1\n  |             ^");
+    }
+
+    #[test]
+    fn what_is_hidden_is_cut_out_before_behind_and_inside_of_the_marks() {
+        let text = "a = 'old\nx', b = [22, 3], c = 4444\n";
+        let hide = [4..11, 18..20, 22..23, 30..34];
+        let shown = "  |\n2 | ***, b = [***, ***], c = ***\n  |          ^^^^^^^^^^";
+        assert_eq!(excerpt(text, &(17..24), &hide), shown);
     }
 
     #[test]

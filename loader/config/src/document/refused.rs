@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde::de::{Error, Expected, Unexpected};
 
-use super::tree::{Content, Entry, Node};
+use super::tree::{Content, Entry, Node, TEXT};
 use crate::key_path::{KeyPath, Step};
 use crate::nearest::nearest;
 use crate::shown::{listed, short};
@@ -94,6 +94,13 @@ impl Refused {
         matches!(*self.why, Why::Missing { .. })
     }
 
+    /// Whether a text or a number stands where a table belongs. What it is then nobody knows:
+    /// perhaps what somebody else's table should have, and a level between was left out.
+    pub(super) fn is_misplaced(&self) -> bool {
+        let is_one_value = self.number.is_some() || self.found == Some(TEXT);
+        matches!(&*self.why, Why::Expected { expected } if expected == TABLE && is_one_value)
+    }
+
     /// The word that was meant, as far as it can be told.
     pub(super) fn suggestion(&self) -> Option<&'static str> {
         match &*self.why {
@@ -108,7 +115,10 @@ impl Refused {
         match &*self.why {
             Why::Own { .. } => "this value is refused".into(),
             Why::Variant { known, .. } => format!("expected {}", one_of(known)),
-            Why::Expected { expected } => format!("expected {expected}"),
+            Why::Expected { expected } => match self.found {
+                Some(found) => format!("expected {expected}, found {found}"),
+                None => format!("expected {expected}"),
+            },
             _ => self.message(),
         }
     }
@@ -150,7 +160,7 @@ impl Refused {
                 "write true or false, without quotes; `yes`, `no`, `on` and `off` are texts".into()
             }
             Why::Expected { .. } => match self.found {
-                Some("a text") => "write a value of that kind; only texts stand in quotes".into(),
+                Some(TEXT) => "write a value of that kind; only texts stand in quotes".into(),
                 _ => "write a value of that kind".into(),
             },
             Why::Variant { .. } => "write one of these words".into(),
@@ -168,15 +178,16 @@ fn one_of(words: &[&str]) -> String {
 }
 
 const TRUTH: &str = "`true` or `false`";
+const TABLE: &str = "a table";
 
 /// What a model expects, in the words that this page and the messages use.
 fn plainly(expected: &str) -> String {
     let range = |least: &str, most: &str| format!("a whole number from {least} to {most}");
     match expected {
         "a boolean" => TRUTH.into(),
-        "a string" | "str" | "a borrowed string" => "a text".into(),
+        "a string" | "str" | "a borrowed string" => TEXT.into(),
         "a character" => "a single character".into(),
-        "a map" => "a table".into(),
+        "a map" => TABLE.into(),
         "a sequence" => "a list".into(),
         "unit" => "null".into(),
         "u8" => range("0", "255"),
@@ -189,7 +200,7 @@ fn plainly(expected: &str) -> String {
         "i64" | "isize" | "i128" => "a whole number".into(),
         "f32" | "f64" => "a number".into(),
         _ if expected.starts_with("a nonzero ") => "a whole number, not 0".into(),
-        _ if expected.starts_with("struct ") => "a table".into(),
+        _ if expected.starts_with("struct ") => TABLE.into(),
         _ if expected.starts_with("tuple ") || expected.starts_with("an array of ") => {
             "a list of the right length".into()
         }

@@ -8,6 +8,9 @@ use serde_json::{Map, Number, Value};
 use crate::key_path::{KeyPath, Step};
 use crate::shown::short;
 
+/// What a text is called.
+pub(super) const TEXT: &str = "a text";
+
 /// A value, and the bytes of the text that it was read from.
 ///
 /// Not deeper than the limits say, as the parsers of the three syntaxes look to it.
@@ -64,7 +67,7 @@ impl Node {
             Content::Bool(_) => "`true` or `false`",
             Content::Number(number) if number.is_f64() => "a number with a fraction",
             Content::Number(_) => "a whole number",
-            Content::Text(_) => "a text",
+            Content::Text(_) => TEXT,
             Content::List(_) => "a list",
             Content::Table(_) => "a table",
         }
@@ -80,6 +83,31 @@ impl Node {
             Content::Table(entries) => {
                 let pair = |entry: &Entry| (entry.key.clone(), entry.node.value());
                 Value::Object(entries.iter().map(pair).collect::<Map<_, _>>())
+            }
+        }
+    }
+
+    /// Where texts and numbers stand in a part of the file, in its order.
+    pub(super) fn values_in(&self, part: &Range<usize>) -> Vec<Range<usize>> {
+        let mut values = Vec::new();
+        self.collect_values(part, &mut values);
+        values.sort_by_key(|value| value.start);
+        values
+    }
+
+    fn collect_values(&self, part: &Range<usize>, values: &mut Vec<Range<usize>>) {
+        match &self.content {
+            Content::Null | Content::Bool(_) => {}
+            Content::Number(_) | Content::Text(_) => {
+                if self.span.start < part.end && part.start < self.span.end {
+                    values.push(self.span.clone());
+                }
+            }
+            Content::List(nodes) => {
+                nodes.iter().for_each(|node| node.collect_values(part, values));
+            }
+            Content::Table(entries) => {
+                entries.iter().for_each(|entry| entry.node.collect_values(part, values));
             }
         }
     }
