@@ -210,6 +210,25 @@ fn schemas_that_would_take_without_end_are_refused() {
     assert!(matches!(compile(nested(json!({}), 1_000)), Err(SchemaError::TooCostly { .. })));
 }
 
+/// Each by itself is small, and every one of many tables has all of its keys.
+#[test]
+fn one_large_table_in_the_place_of_many_of_a_base_is_refused() {
+    let tables = |table: Value| (0..400).map(|at| (format!("t{at}"), table.clone())).collect();
+    let with = |tables: Map<String, Value>| json!({ "properties": tables });
+    let closed = with(tables(json!({ "additionalProperties": false })));
+    let names: Map<_, _> = (0..2_000).map(|at| (format!("k{at}"), json!(true))).collect();
+    let mut own = with(tables(json!({ "$ref": "#/$defs/large" })));
+    own["$defs"] = json!({ "large": { "properties": names } });
+    let mut schemas = Schemas::new();
+    let base = "closed".parse().unwrap();
+    schemas.add(base, Owner::Component("x".into()), &Declared::new(closed)).unwrap();
+    let mut declared = Declared::new(own);
+    declared.extends = vec!["closed".parse().unwrap()];
+    let error = schemas.compile(Owner::Plugin("sql".parse().unwrap()), &declared).unwrap_err();
+    assert_eq!(error.code(), "PB1513");
+    assert!(error.to_string().contains("described by several schemas"), "{error}");
+}
+
 #[test]
 fn schemas_that_double_with_the_configuration_are_stopped_in_time() {
     let again = json!({"allOf": [{"$ref": "#"}, {"$ref": "#"}]});

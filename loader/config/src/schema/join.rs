@@ -28,6 +28,8 @@ use super::sources::Sources;
 
 /// How many tables are merged at most.
 const MOST_MERGED: usize = 500;
+/// How many keys those have at most, each counted for each schema of its table.
+const MOST_KEYS: usize = 100_000;
 /// What is said of a table's keys or a list's entries as a whole, and not in `allOf`.
 const LIFTED: [&str; 5] =
     ["properties", "patternProperties", "additionalProperties", "unevaluatedProperties", "items"];
@@ -40,12 +42,14 @@ pub(super) struct Join {
     /// What is made of them, by name.
     made: Map<String, Value>,
     names: HashMap<Vec<Place>, String>,
+    /// How many keys were merged.
+    keys: usize,
     patterns: HashMap<String, Regex>,
 }
 
 impl Join {
     pub(super) fn new(sources: Sources) -> Self {
-        Self { sources, made: Map::new(), names: HashMap::new(), patterns: HashMap::new() }
+        Self { sources, made: Map::new(), names: HashMap::new(), keys: 0, patterns: HashMap::new() }
     }
 
     /// The document whose top is this source with all that it extends.
@@ -100,6 +104,10 @@ impl Join {
     fn merged(&mut self, layers: &[Layer]) -> Result<Value, TooEntangled> {
         let mut known = Keys::default();
         layers.iter().for_each(|layer| known.add(&layer.schema));
+        self.keys += (known.names.len() + known.patterns.len()) * layers.len();
+        if self.keys > MOST_KEYS {
+            return Err(TooEntangled);
+        }
         let mut merged = Map::new();
         self.members(layers, &known, &mut merged)?;
         // Beside `prefixItems` in the same schema `items` means the rest of a list.
