@@ -143,6 +143,11 @@ impl Recorder {
         self.ask(wish).ok()
     }
 
+    /// Tells that something could not be written, where that is new.
+    pub(crate) fn failed(&self, error: &RegistryError) {
+        self.trouble.failed(error);
+    }
+
     /// What was found in the registry.
     pub(crate) fn found(&self, wishes: BTreeMap<PluginId, Wish>, held: Vec<HeldBack>) {
         *self.trouble.by_hand.lock() = ByHand { wishes, held };

@@ -53,6 +53,35 @@ pub(super) struct Recalled {
     held: Vec<HeldBack>,
     /// The contents that are tried alone.
     suspects: BTreeSet<String>,
+    /// Why what was judged could not be written; it is judged again at the next start.
+    unwritten: Option<RegistryError>,
+}
+
+/// What is written as far as it can be: what holds is known without that.
+struct Best<'a> {
+    registry: &'a dyn Registry,
+    failed: Option<RegistryError>,
+}
+
+impl Best<'_> {
+    /// None where it could not be done, or nothing before it could.
+    fn effort<T>(
+        &mut self,
+        work: impl FnOnce(&dyn Registry) -> Result<T, RegistryError>,
+    ) -> Result<Option<T>, RegistryError> {
+        if self.failed.is_some() {
+            return Ok(None);
+        }
+        match work(self.registry) {
+            Ok(done) => Ok(Some(done)),
+            // Then all is read again.
+            Err(error) if error.is_begun_anew() => Err(error),
+            Err(error) => {
+                self.failed = Some(error);
+                Ok(None)
+            }
+        }
+    }
 }
 
 /// Attempts that are open; they are ended when this goes.
@@ -76,13 +105,17 @@ impl Drop for Open<'_> {
 
 /// Judges what hosts that are gone have left open, and reads what holds from now on.
 pub(super) fn recall(registry: &dyn Registry) -> Result<Recalled, RegistryError> {
-    let held: BTreeSet<_> = registry.held_back()?.into_iter().map(|held| held.hash).collect();
+    let wishes = registry.wishes()?;
+    let mut held = registry.held_back()?;
+    let are_held: BTreeSet<_> = held.iter().map(|held| held.hash).collect();
+    let mut best = Best { registry, failed: None };
     let mut events = Vec::new();
     let mut alone = BTreeSet::new();
-    for together in left_open(registry)? {
+    for together in left_open(&mut best)? {
         for attempt in &together {
             // Of several hosts that come after it, one tells.
-            if registry.end_attempt(attempt.id, Ending::Crashed)? {
+            let ended = best.effort(|it| it.end_attempt(attempt.id, Ending::Crashed))?;
+            if ended == Some(true) {
                 events.push(event(attempt, EventKind::Crashed, crashed(&together)));
             }
         }
@@ -95,7 +128,7 @@ pub(super) fn recall(registry: &dyn Registry) -> Result<Recalled, RegistryError>
         crashes.entry(attempt.begun.hash).or_default().push(attempt);
     }
     let mut suspects = BTreeSet::new();
-    for (hash, crashes) in crashes.into_iter().filter(|(hash, _)| !held.contains(hash)) {
+    for (hash, crashes) in crashes.into_iter().filter(|(hash, _)| !are_held.contains(hash)) {
         let Some(last) = crashes.last() else { continue };
         if crashes.len() >= TOO_MANY && alone.contains(&hash) {
             let text = format!(
@@ -105,20 +138,22 @@ pub(super) fn recall(registry: &dyn Registry) -> Result<Recalled, RegistryError>
             );
             events.push(event(last, EventKind::Quarantined, text.clone()));
             let reason = Reason::of_error("PB0318", text);
-            registry.hold_back(&HeldBack::new(key_of(last), reason))?;
+            let new = HeldBack::new(key_of(last), reason);
+            best.effort(|it| it.hold_back(&new))?;
+            held.push(new);
         } else {
             suspects.insert(hash.to_string());
         }
     }
     if !events.is_empty() {
-        registry.append(&events)?;
+        best.effort(|it| it.append(&events))?;
     }
-    Ok(Recalled { wishes: registry.wishes()?, held: registry.held_back()?, suspects })
+    Ok(Recalled { wishes, held, suspects, unwritten: best.failed })
 }
 
 /// The attempts of hosts that are gone, those of each together.
-fn left_open(registry: &dyn Registry) -> Result<Vec<Vec<Attempt>>, RegistryError> {
-    let dead = registry.open_attempts_of_dead()?;
+fn left_open(best: &mut Best<'_>) -> Result<Vec<Vec<Attempt>>, RegistryError> {
+    let dead = best.registry.open_attempts_of_dead()?;
     if dead.is_empty() {
         return Ok(Vec::new());
     }
@@ -126,7 +161,7 @@ fn left_open(registry: &dyn Registry) -> Result<Vec<Vec<Attempt>>, RegistryError
     let (of_now, of_before): (Vec<_>, Vec<_>) =
         dead.into_iter().partition(|attempt| attempt.begun.process.boot == boot);
     let of_before: Vec<_> = of_before.iter().map(|attempt| attempt.id).collect();
-    registry.end_attempts(&of_before, Ending::Harmless)?;
+    best.effort(|it| it.end_attempts(&of_before, Ending::Harmless))?;
     let mut by_host: BTreeMap<(u32, u64), Vec<Attempt>> = BTreeMap::new();
     for attempt in of_now {
         let process = &attempt.begun.process;
@@ -161,7 +196,8 @@ impl Inner {
     /// Reads what the registry knows, before anything is loaded.
     pub(super) fn recall(&self) -> Result<(), RegistryError> {
         let Some(recorder) = &self.recorder else { return Ok(()) };
-        let Recalled { wishes, held, suspects } = recorder.ask(recall)?;
+        let Recalled { wishes, held, suspects, unwritten } = recorder.ask(recall)?;
+        unwritten.iter().for_each(|error| recorder.failed(error));
         let wanted = Wanted::of(&wishes, &held);
         recorder.found(wishes, held);
         let mut known = self.known.lock();
@@ -274,9 +310,10 @@ pub(super) fn record_key(about: &Loadable) -> RecordKey {
 #[cfg(test)]
 mod tests {
     use std::process::Command;
+    use std::time::Duration;
 
     use super::*;
-    use crate::registry::{HistoryQuery, MemoryRegistry};
+    use crate::registry::{HistoryQuery, Limits, MemoryRegistry, SqliteRegistry};
 
     /// A process that is gone.
     fn dead() -> HostProcess {
@@ -329,6 +366,27 @@ mod tests {
     #[test]
     fn one_crash_alone_is_no_more_than_a_suspicion() {
         assert_eq!(after(&MemoryRegistry::new(), &[4]), (vec!["p4".into()], vec![]));
+    }
+
+    #[test]
+    fn what_took_its_host_down_is_held_back_also_where_that_cannot_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.db");
+        let mut limits = Limits::default();
+        limits.patience = Duration::from_millis(50);
+        let registry = SqliteRegistry::open_with(&path, limits).unwrap().registry;
+        registry.begin_attempt(&begun(1, &dead())).unwrap();
+        assert!(recall(&registry).unwrap().held.is_empty());
+        registry.begin_attempt(&begun(1, &dead())).unwrap();
+        let other = rusqlite::Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let recalled = recall(&registry).unwrap();
+        assert_eq!(recalled.held[0].plugin.as_str(), "p1");
+        assert_eq!(recalled.unwritten.unwrap().code(), "PB1606");
+        other.execute_batch("ROLLBACK").unwrap();
+        let recalled = recall(&registry).unwrap();
+        assert!(recalled.unwritten.is_none());
+        assert_eq!(recalled.held, registry.held_back().unwrap());
     }
 
     #[test]
