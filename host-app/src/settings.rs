@@ -288,13 +288,24 @@ impl Settings {
     }
 
     /// A host for one command: it does what was wished, and records nothing.
-    pub fn host_of_one_command(&self) -> HostBuilder {
-        let Some(registry) = self.keeping.look() else { return self.host() };
-        self.host().policy(|policy| {
-            if let Err(error) = plugbay_loader::registry::apply(&*registry, policy) {
-                log::warn!("{}: {error}", error.code());
+    pub fn host_of_one_command(&self) -> Result<HostBuilder, Failure> {
+        if !self.keeping.is_there() {
+            return Ok(self.host());
+        }
+        let kept = match self.keeping.for_a_host()? {
+            Ok(kept) => kept,
+            Err(notice) => {
+                log::warn!("{notice}");
+                return Ok(self.host());
             }
-        })
+        };
+        kept.notices.iter().for_each(|notice| log::warn!("{notice}"));
+        let mut applied = Ok(());
+        let host = self.host().policy(|policy| {
+            applied = plugbay_loader::registry::apply(&*kept.registry, policy);
+        });
+        applied?;
+        Ok(host)
     }
 
     /// A host as these settings have it.

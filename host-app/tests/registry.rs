@@ -143,6 +143,7 @@ fn one_that_crashes_the_host_is_held_back_and_released_by_the_command() {
     drop(host);
     // Looked at alone, it is held back, too.
     assert_eq!(home.json(&["list"])["refused"][0]["code"], "PB0318");
+    home.say(&["call", "misbehave:echo"]).failed(3, "PB0318");
     home.say(&["release", "nobody"]).failed(4, "PB1038");
     home.say(&["release", "No Body"]).failed(2, "PB1038");
     config(&home, "probe = 'never'\n");
@@ -203,8 +204,10 @@ fn with_a_registry_that_cannot_be_read_no_host_runs() {
     let kept = path.with_extension("kept");
     fs::rename(&path, &kept).unwrap();
     fs::create_dir(&path).unwrap();
-    let said = home.say(&["run"]).failed(1, "PB1602");
-    assert!(said.stderr.contains("is not known, and nothing runs"), "{}", said.stderr);
+    for command in [&["run"][..], &["call", "misbehave:echo"]] {
+        let said = home.say(command).failed(1, "PB1602");
+        assert!(said.stderr.contains("is not known, and nothing runs"), "{}", said.stderr);
+    }
     fs::remove_dir(&path).unwrap();
     fs::rename(&kept, &path).unwrap();
     let host = home.run(&[]);

@@ -161,7 +161,8 @@ impl Explain for CallError {
             }
             Self::UnknownPlugin { plugin, known } => {
                 let ids: Vec<_> = known.iter().map(PluginId::as_str).collect();
-                let meant = nearest(plugin, ids.iter().copied());
+                let id = plugin.split('@').next().unwrap_or(plugin);
+                let meant = nearest(id, ids.iter().copied()).filter(|meant| *meant != id);
                 let meant = meant.map(|id| format!("did you mean `{id}`? ")).unwrap_or_default();
                 let some = ids.iter().take(MOST_IDS).copied().collect::<Vec<_>>().join(", ");
                 let more = match ids.len().saturating_sub(MOST_IDS) {

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use parking_lot::Mutex;
 use plugbay_interface::manifest::PluginId;
 
@@ -35,6 +35,9 @@ use crate::verdicts::Verdicts;
 
 /// How long a host that is stopped waits for what is still to be written.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// After how long it is tried again to write what could not be written.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A host's registry, and the thread that writes to it.
 pub(crate) struct Recorder {
@@ -241,9 +244,17 @@ impl Trouble {
 
 /// Takes all that waits, and writes it at once.
 fn write(registry: &dyn Registry, jobs: &Receiver<Job>, mut changes: Changes, trouble: &Trouble) {
-    while let Ok(first) = jobs.recv() {
+    let mut is_unwritten = false;
+    loop {
+        let first = match is_unwritten {
+            true => jobs.recv_timeout(AGAIN),
+            false => jobs.recv().map_err(RecvTimeoutError::from),
+        };
+        if matches!(first, Err(RecvTimeoutError::Disconnected)) {
+            return;
+        }
         let (mut flushed, mut ends) = (Vec::new(), false);
-        for job in std::iter::once(first).chain(jobs.try_iter()) {
+        for job in first.into_iter().chain(jobs.try_iter()) {
             match job {
                 Job::Happened(event) => changes.happened(told::event(&event)),
                 Job::Tell(event) => changes.happened(Some(event)),
@@ -257,6 +268,7 @@ fn write(registry: &dyn Registry, jobs: &Receiver<Job>, mut changes: Changes, tr
         // The program's logger runs here, and may panic: that is not to be the end of it.
         let _ = catch_unwind(AssertUnwindSafe(|| {
             let written = write_all(registry, &mut changes, trouble);
+            is_unwritten = written.is_err();
             if !matches!(written, Ok(false)) {
                 trouble.saw(&written);
             }
@@ -285,7 +297,9 @@ fn write_all(
     let mut write = || {
         if trouble.anew.swap(false, Ordering::AcqRel) {
             changes.begin_anew();
-            trouble.by_hand.lock().write(registry)?;
+            trouble.by_hand.lock().write(registry).inspect_err(|_| {
+                trouble.anew.store(true, Ordering::Release);
+            })?;
         }
         changes.write(registry)
     };
@@ -302,6 +316,7 @@ fn write_all(
 mod tests {
     use std::fs::File;
     use std::path::Path;
+    use std::time::Instant;
 
     use plugbay_resolve::Policy;
 
@@ -335,9 +350,15 @@ mod tests {
         assert!(recorder.ask_if_free(|it| it.end_attempts(&ids, Ending::Harmless)).is_none());
         assert!(recorder.ask_if_free(|_| -> Result<(), _> { unreachable!() }).is_none());
         recorder.tell(Job::Over(ids));
-        other.unlock().unwrap();
         assert!(recorder.flush());
-        let open = recorder.ask_if_free(|it| it.open_attempts());
+        other.unlock().unwrap();
+        // It tries again by itself, and then attempts are noted again.
+        let end = Instant::now() + Duration::from_secs(30);
+        let mut open = None;
+        while open.is_none() && Instant::now() < end {
+            thread::yield_now();
+            open = recorder.ask_if_free(|it| it.open_attempts());
+        }
         assert!(open.is_some_and(|open| open.is_empty()));
         recorder.end();
     }

@@ -8,7 +8,7 @@ use plugbay_loader::interface::serde_json::{Value, json};
 use plugbay_loader::{
     CallError, Event, Events, Explain, Happening, Host, Policy, Versions, WatchOptions,
 };
-use plugbay_tests::{Folder, next, piece, until};
+use plugbay_tests::{Folder, broken_piece, next, piece, until};
 
 const ON_DEMAND: &str = "activation = \"on-demand\"\n";
 
@@ -180,6 +180,22 @@ fn the_same_where_its_own_file_is_not_taken() {
     assert_eq!(host.reload("a").unwrap_err().code(), "PB0307");
     fs::remove_file(gone).unwrap();
     assert_eq!(count(&host, "c").unwrap_err().code(), "PB0307");
+    assert_eq!(count(&host, "a").unwrap(), 1);
+}
+
+#[test]
+fn the_same_where_another_one_does_not_take_over() {
+    let folder = Folder::new();
+    let library = piece("a", "1.0.0", ON_DEMAND);
+    let path = folder.write("a.so", &library);
+    folder.write("s.so", piece("s", "1.0.0", ""));
+    let (host, _) = folder.start();
+    fs::write(&path, &library[..library.len() / 2]).unwrap();
+    folder.put_whole("s.so", &broken_piece("s", "2.0.0", ""));
+    folder.write("d.so", piece("d", "1.0.0", "[dependencies]\na = \"*\"\n"));
+    host.reload_all().unwrap();
+    assert_eq!(version(&host, "s"), "1.0.0");
+    count(&host, "d").unwrap();
     assert_eq!(count(&host, "a").unwrap(), 1);
 }
 

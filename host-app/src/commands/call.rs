@@ -65,7 +65,7 @@ fn call_alone(settings: &Settings, target: &Target, arguments: &str) -> Result<V
         return Err(Failure::of_call(&CallError::Range { name: plugin.clone() }));
     }
     let bar = Bar::new();
-    let host = settings.host_of_one_command().only(id).on_progress(bar.reporter()).build()?;
+    let host = settings.host_of_one_command()?.only(id).on_progress(bar.reporter()).build()?;
     let report = host.start()?;
     drop(bar);
     for notice in &report.notices {

@@ -26,6 +26,7 @@ pub fn run(common: &Common, flags: &WatchFlags, output: &Output) -> Result<Exit,
         if let Err(error) = host.reload_all() {
             log::debug!("nothing is reloaded: {error}");
         }
+        given.tell_names_of_nobody(&host);
     };
     if let Err(error) = hang_ups.each(reload) {
         log::warn!("SIGHUP does nothing here: {error}");

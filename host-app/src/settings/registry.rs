@@ -1,6 +1,6 @@
 //! Where it is kept what is known of plugins: `registry` in the config file.
 
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -110,7 +110,8 @@ impl Keeping {
 
     /// The one that a host keeps; without one it serves as well, and what it says of that is
     /// given. But where one is there and cannot be read, it is not known what somebody
-    /// disabled and what took a host down, and nothing is to run.
+    /// disabled and what took a host down, and nothing is to run. Where it can be read and
+    /// not be written, that holds, and nothing is kept.
     pub fn for_a_host(&self) -> Result<Result<Kept, String>, Failure> {
         let error = match self.open() {
             Ok(kept) => return Ok(Ok(kept)),
@@ -120,15 +121,46 @@ impl Keeping {
         if !self.is_there() {
             return Ok(Err(format!("{code}: {problem}; nothing is kept; help: {help}")));
         }
+        let cannot_be_written =
+            matches!(error, RegistryError::Full { .. } | RegistryError::ReadOnly { .. });
+        if cannot_be_written && let Some(registry) = self.read_elsewhere() {
+            let holds = "what is disabled and held back holds, and nothing is kept";
+            let notices = vec![format!("{code}: {problem}; {holds}; help: {help}")];
+            return Ok(Ok(Kept { registry, notices, durable: false }));
+        }
         let exit = Exit::of(&error);
         let lacks = "so what is disabled and what took a host down is not known, and nothing runs";
         let without = "or run without: registry = \"memory\" in the config file";
         Err(Failure::new(code, exit, format!("{problem}; {lacks}"), format!("{help}; {without}")))
     }
 
+    /// What it says of plugins by hand, in memory: of a copy in the folder for temporary files,
+    /// as none of the registries is only read. None where that cannot be had.
+    fn read_elsewhere(&self) -> Option<Arc<dyn Registry>> {
+        let path = self.path.as_ref()?;
+        let folder = tempfile::tempdir().ok()?;
+        for suffix in ["", "-wal"] {
+            let mut name = path.file_name()?.to_owned();
+            name.push(suffix);
+            let from = path.with_file_name(&name);
+            match fs::copy(&from, folder.path().join(&name)) {
+                Err(error) if error.kind() == ErrorKind::NotFound && !suffix.is_empty() => {}
+                copied => drop(copied.ok()?),
+            }
+        }
+        let copy = Self { kind: self.kind, path: Some(folder.path().join(path.file_name()?)) };
+        let there = copy.open().ok().filter(|kept| kept.notices.is_empty())?.registry;
+        let registry = MemoryRegistry::new();
+        for (id, wish) in there.wishes().ok()? {
+            registry.set_wish(&id, Some(wish)).ok()?;
+        }
+        there.held_back().ok()?.iter().try_for_each(|held| registry.hold_back(held)).ok()?;
+        Some(Arc::new(registry))
+    }
+
     /// Whether there is a file, or something else, where it is kept; also where that cannot
     /// be looked up.
-    fn is_there(&self) -> bool {
+    pub fn is_there(&self) -> bool {
         let Some(path) = &self.path else { return false };
         match path.symlink_metadata() {
             Ok(_) => true,
@@ -139,17 +171,20 @@ impl Keeping {
     /// The one that is there already, for those who want to know what a host knows; none
     /// where it cannot be read, which is logged.
     pub fn look(&self) -> Option<Arc<dyn Registry>> {
-        let path = self.path.as_ref().filter(|path| path.exists())?;
-        match self.open() {
-            Ok(kept) => {
+        if !self.is_there() {
+            return None;
+        }
+        match self.for_a_host() {
+            Ok(Ok(kept)) => {
                 kept.notices.iter().for_each(|notice| log::warn!("{notice}"));
-                Some(kept.registry)
+                return Some(kept.registry);
             }
-            Err(error) => {
-                log::warn!("{}: {}: {}", printable(path), error.code(), full_message(&error));
-                None
+            Ok(Err(notice)) => log::warn!("{notice}"),
+            Err(Failure { code, message, help, .. }) => {
+                log::warn!("{code}: {message}; help: {help}")
             }
         }
+        None
     }
 
     /// The one that outlives this command.

@@ -65,6 +65,21 @@ impl Inner {
                 }
             }
         }
+        // What sleeps on as what was there before.
+        let asleep = known.plugins.values().filter(|it| it.state == PluginState::OnDemand);
+        for about in asleep.map(|record| &record.about) {
+            let hash = about.hash.to_hex().to_string();
+            if known.files.get(&about.path).is_none_or(|file| file.hash != hash) {
+                seen.push(Seen {
+                    manifest: Arc::new(about.manifest.clone()),
+                    hash,
+                    path: about.path.clone(),
+                    status: Status::OnDemand,
+                    refusal: None,
+                    troubles: 0,
+                });
+            }
+        }
         let whole = known.looked;
         drop(known);
         recorder.tell(Job::Seen(Snapshot { seen, folders: self.options.folders.clone(), whole }));

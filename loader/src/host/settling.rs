@@ -225,10 +225,7 @@ impl Inner {
                     continue;
                 }
                 let Some(resolved) = self.admitted(plan, offer, fresh) else {
-                    // What was looked at is not looked at once more.
-                    let new = new.into_iter().map(Resolved::into_verified);
-                    fresh.extend(new.map(|one| (one.path().to_owned(), one)));
-                    self.keep_copies_of_sleepers(fresh);
+                    self.put_back(new, fresh);
                     return false;
                 };
                 match old {
@@ -238,6 +235,7 @@ impl Inner {
                         let failed = self.could_not(offer, &outcome, change.cause);
                         settled.looked_at.insert(id.clone(), outcome);
                         if failed {
+                            self.put_back(new, fresh);
                             return false;
                         }
                     }
@@ -248,6 +246,13 @@ impl Inner {
             }
         }
         true
+    }
+
+    /// What was looked at is not looked at once more, and what sleeps on keeps its copy.
+    fn put_back(&self, new: Vec<Resolved>, fresh: &mut Fresh) {
+        let new = new.into_iter().map(Resolved::into_verified);
+        fresh.extend(new.map(|one| (one.path().to_owned(), one)));
+        self.keep_copies_of_sleepers(fresh);
     }
 
     /// Whether a new version did not take over: then the one before goes on.
@@ -336,7 +341,10 @@ impl Inner {
             // But that it took its host down, nobody was told.
             Some(Reason::Held(_)) => {
                 let file = known.files.get(error.path());
-                file.is_none_or(|offer| !known.held.contains_key(&offer.hash))
+                let held = |hash: &str| {
+                    known.held.contains_key(hash) || self.options.policy.held.contains_key(hash)
+                };
+                file.is_none_or(|offer| !held(&offer.hash))
             }
             Some(Reason::Failed { .. }) => known.refused.iter().any(|it| it.path == error.path()),
             _ => false,

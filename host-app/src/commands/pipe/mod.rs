@@ -22,7 +22,7 @@ pub fn run(common: &Common, pipe: &Pipe, output: &Output) -> Result<Exit, Failur
             Ok(survey) => unknown(plugin, &survey),
             Err(failure) => failure,
         };
-    let mut host = settings.host_of_one_command();
+    let mut host = settings.host_of_one_command()?;
     for stage in &pipe.stages {
         let Ok(Selector { id, .. }) = stage.plugin.parse() else {
             return Err(nowhere(&stage.plugin));

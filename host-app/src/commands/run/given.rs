@@ -20,6 +20,8 @@ pub struct Given {
     at_start: AtStart,
     configurations: Parts,
     tables: Parts,
+    /// The file as it was read last.
+    read: Option<Settings>,
 }
 
 /// By name.
@@ -32,6 +34,7 @@ impl Given {
             at_start: AtStart::of(settings),
             configurations: Parts::of(settings.configurations()),
             tables: Parts::of(settings.tables()),
+            read: None,
         }
     }
 
@@ -46,9 +49,6 @@ impl Given {
                 return;
             }
         };
-        for notice in settings.names_of_nobody(&names_in(host)) {
-            log::warn!("{notice}");
-        }
         let others = self.at_start.differs_in(&AtStart::of(&settings));
         if !others.is_empty() {
             let others = others.join(", ");
@@ -74,6 +74,16 @@ impl Given {
                 told(plugin, it.outcome, &settings, &["config", plugin]);
             }),
             Err(error) => log::debug!("no secrets are fetched: {error}"),
+        }
+        self.read = Some(settings);
+    }
+
+    /// Names in the file that was read last and that nothing has, once the folders were
+    /// looked at.
+    pub fn tell_names_of_nobody(&mut self, host: &Host) {
+        let Some(settings) = self.read.take() else { return };
+        for notice in settings.names_of_nobody(&names_in(host)) {
+            log::warn!("{notice}");
         }
     }
 }

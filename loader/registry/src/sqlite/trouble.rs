@@ -63,7 +63,7 @@ impl Trouble {
             Some(Code::DatabaseBusy | Code::DatabaseLocked) => {
                 RegistryError::Busy { operation, path, waited: patience }
             }
-            Some(Code::DiskFull) => RegistryError::Full { operation, path, source: error.into() },
+            _ if is_full(&error) => RegistryError::Full { operation, path, source: error.into() },
             Some(Code::ReadOnly | Code::CannotOpen | Code::PermissionDenied) => {
                 // SQLite does not say which file it was, and why.
                 match refused(&path) {
@@ -77,6 +77,13 @@ impl Trouble {
             _ => RegistryError::Database { operation, path, source: error.into() },
         })
     }
+}
+
+/// Also where there is no room for the index of the log.
+fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|it| {
+        it.code == ErrorCode::DiskFull || it.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+    })
 }
 
 /// Which of the files that SQLite writes to this user may not, and why not.
