@@ -58,14 +58,14 @@ pub(super) struct Recalled {
 }
 
 /// What is written as far as it can be: what holds is known without that.
-struct Best<'a> {
+struct BestEffort<'a> {
     registry: &'a dyn Registry,
     failed: Option<RegistryError>,
 }
 
-impl Best<'_> {
+impl BestEffort<'_> {
     /// None where it could not be done, or nothing before it could.
-    fn effort<T>(
+    fn write<T>(
         &mut self,
         work: impl FnOnce(&dyn Registry) -> Result<T, RegistryError>,
     ) -> Result<Option<T>, RegistryError> {
@@ -108,13 +108,13 @@ pub(super) fn recall(registry: &dyn Registry) -> Result<Recalled, RegistryError>
     let wishes = registry.wishes()?;
     let mut held = registry.held_back()?;
     let are_held: BTreeSet<_> = held.iter().map(|held| held.hash).collect();
-    let mut best = Best { registry, failed: None };
+    let mut best = BestEffort { registry, failed: None };
     let mut events = Vec::new();
     let mut alone = BTreeSet::new();
     for together in left_open(&mut best)? {
         for attempt in &together {
             // Of several hosts that come after it, one tells.
-            let ended = best.effort(|it| it.end_attempt(attempt.id, Ending::Crashed))?;
+            let ended = best.write(|it| it.end_attempt(attempt.id, Ending::Crashed))?;
             if ended == Some(true) {
                 events.push(event(attempt, EventKind::Crashed, crashed(&together)));
             }
@@ -139,20 +139,20 @@ pub(super) fn recall(registry: &dyn Registry) -> Result<Recalled, RegistryError>
             events.push(event(last, EventKind::Quarantined, text.clone()));
             let reason = Reason::of_error("PB0318", text);
             let new = HeldBack::new(key_of(last), reason);
-            best.effort(|it| it.hold_back(&new))?;
+            best.write(|it| it.hold_back(&new))?;
             held.push(new);
         } else {
             suspects.insert(hash.to_string());
         }
     }
     if !events.is_empty() {
-        best.effort(|it| it.append(&events))?;
+        best.write(|it| it.append(&events))?;
     }
     Ok(Recalled { wishes, held, suspects, unwritten: best.failed })
 }
 
 /// The attempts of hosts that are gone, those of each together.
-fn left_open(best: &mut Best<'_>) -> Result<Vec<Vec<Attempt>>, RegistryError> {
+fn left_open(best: &mut BestEffort<'_>) -> Result<Vec<Vec<Attempt>>, RegistryError> {
     let dead = best.registry.open_attempts_of_dead()?;
     if dead.is_empty() {
         return Ok(Vec::new());
@@ -161,7 +161,7 @@ fn left_open(best: &mut Best<'_>) -> Result<Vec<Vec<Attempt>>, RegistryError> {
     let (of_now, of_before): (Vec<_>, Vec<_>) =
         dead.into_iter().partition(|attempt| attempt.begun.process.boot == boot);
     let of_before: Vec<_> = of_before.iter().map(|attempt| attempt.id).collect();
-    best.effort(|it| it.end_attempts(&of_before, Ending::Harmless))?;
+    best.write(|it| it.end_attempts(&of_before, Ending::Harmless))?;
     let mut by_host: BTreeMap<(u32, u64), Vec<Attempt>> = BTreeMap::new();
     for attempt in of_now {
         let process = &attempt.begun.process;
