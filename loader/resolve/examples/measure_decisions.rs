@@ -1,6 +1,6 @@
 //! How long a decision takes, and how much memory: of folders as they are, and of those
 //! that were made to be hard. One to a process, since the memory is that of the process:
-//! `cargo run --release -p plugbay-resolve --example measure -- 5000-providers`; without a
+//! `cargo run --release -p plugbay-resolve --example measure_decisions -- 5000-providers`; without a
 //! name, all of them, one after the other.
 
 use std::collections::BTreeMap;

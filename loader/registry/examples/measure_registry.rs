@@ -1,5 +1,5 @@
 //! How long a registry takes, in the folder that is named (the disk counts):
-//! `cargo run --release -p plugbay-registry --example measure -- /some/folder`.
+//! `cargo run --release -p plugbay-registry --example measure_registry -- /some/folder`.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
 //! How long a thousand small schemas take:
-//! `cargo run --release -p plugbay-config --example measure`.
+//! `cargo run --release -p plugbay-config --example measure_schemas`.
 
 use std::time::Instant;
 
