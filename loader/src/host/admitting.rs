@@ -47,8 +47,8 @@ impl Inner {
         self.is_no_good_file(&offer.path);
         self.sleeps_no_more_as(offer);
         if is_told {
+            self.remember(refusal.clone());
             self.tell_refusal(&refusal, &Cause::File);
-            self.remember(refusal);
         }
         None
     }

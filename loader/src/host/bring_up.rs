@@ -113,7 +113,10 @@ impl Inner {
         for happened in happened {
             match happened {
                 Ok(loaded) => self.chronicle.tell(loaded),
-                Err(refusal) => self.tell_refused(&refusal),
+                Err(refusal) => {
+                    self.remember(refusal.clone());
+                    self.tell_refused(&refusal);
+                }
             }
         }
         results

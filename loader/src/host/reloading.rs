@@ -51,8 +51,9 @@ impl Inner {
             return Err(
                 match self.served_from(&refusal.path).and_then(|it| self.serving(&it.seat)) {
                     Some(old) => {
+                        let error = self.remember(refusal.clone());
                         self.tell_kept(&old, &refusal, cause, times);
-                        self.remember(refusal)
+                        error
                     }
                     None => self.told(LoadPluginError::Refused(refusal)),
                 },
@@ -69,8 +70,9 @@ impl Inner {
         };
         if let Some((old, broken)) = refused.iter().find_map(own) {
             let broken = &broken;
+            let error = self.remember(broken.clone());
             self.tell_kept(&old, broken, cause, times);
-            return Err(self.remember(broken.clone()));
+            return Err(error);
         }
         match self.settled(named, found, Change { times, ..Change::because(cause) }) {
             Ok(Outcome::Unchanged) => {

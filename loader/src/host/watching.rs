@@ -193,8 +193,9 @@ impl Inner {
         if is_known && *cause == Cause::File {
             return;
         }
+        // Who hears of it may ask at once.
+        self.remember(refusal.clone());
         self.tell_refusal(&refusal, cause);
-        self.remember(refusal);
     }
 
     /// Tells of a file that is not taken, and what that changes.
