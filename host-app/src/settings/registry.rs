@@ -137,7 +137,8 @@ impl Keeping {
     /// What it says of plugins by hand, in memory: of a copy in the folder for temporary files,
     /// as none of the registries is only read. None where that cannot be had.
     fn read_elsewhere(&self) -> Option<Arc<dyn Registry>> {
-        let path = self.path.as_ref()?;
+        // Where it is a link, the database's log lies beside what that leads to.
+        let path = fs::canonicalize(self.path.as_ref()?).ok()?;
         let folder = tempfile::tempdir().ok()?;
         for suffix in ["", "-wal"] {
             let mut name = path.file_name()?.to_owned();
@@ -150,6 +151,10 @@ impl Keeping {
         }
         let copy = Self { kind: self.kind, path: Some(folder.path().join(path.file_name()?)) };
         let there = copy.open().ok().filter(|kept| kept.notices.is_empty())?.registry;
+        // Who is to be held back for those could not be kept.
+        if !there.all_crashes().ok()?.is_empty() {
+            return None;
+        }
         let registry = MemoryRegistry::new();
         for (id, wish) in there.wishes().ok()? {
             registry.set_wish(&id, Some(wish)).ok()?;
