@@ -331,7 +331,14 @@ fn a_file_that_is_gone_may_be_waited_for_for_ever() {
         let events = host.events();
         host.start().unwrap();
         remove(&folder.plugins().join("libkv.so"));
-        thread::sleep(Duration::from_millis(300));
+        // What comes later is seen later.
+        let answer = fs::read(build("plugbay-fixture-answer")).unwrap();
+        folder.put_whole("answer.so", &answer);
+        wait_for(
+            &events,
+            "loaded",
+            |event| matches!(event, Happening::Loaded { plugin, .. } if plugin.as_str() != "kv"),
+        );
         folder.put_whole("libkv.so", &kv("1.1.0"));
         wait_for(&events, "reloaded", |event| matches!(event, Happening::Reloaded(_)));
     }
