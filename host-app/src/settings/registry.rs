@@ -226,6 +226,11 @@ fn notice(aside: &SetAside) -> String {
 
 #[cfg(test)]
 mod tests {
+    use plugbay_loader::PluginId;
+    use plugbay_loader::registry::{
+        Begin, ContentHash, Doing, Ending, HostProcess, RecordKey, Wish,
+    };
+
     use super::*;
 
     fn path(text: &str) -> Option<PathBuf> {
@@ -235,6 +240,29 @@ mod tests {
         }
         let file: File = toml::from_str(text).unwrap();
         Keeping::new(file.registry, Path::new("/etc/plugbay"), "mine").path
+    }
+
+    /// As where the disk is full, or only to be read.
+    #[test]
+    fn what_cannot_be_written_is_read_with_its_log_behind_a_link_unless_crashes_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.db");
+        let link = elsewhere.path().join("link.db");
+        // Open, so that what it says is in its log.
+        let registry = SqliteRegistry::open(&path).unwrap().registry;
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let id: PluginId = "sql".parse().unwrap();
+        registry.set_wish(&id, Some(Wish::disabled())).unwrap();
+        let keeping = Keeping { kind: Kind::Sqlite, path: Some(link) };
+        let read = keeping.read_elsewhere().unwrap();
+        assert_eq!(read.wishes().unwrap(), registry.wishes().unwrap());
+        let hash = ContentHash::from_bytes([7; 32]);
+        let key = RecordKey { id, version: semver::Version::new(1, 0, 0), hash };
+        let process = HostProcess::current().unwrap();
+        let begun = registry.begin_attempt(&Begin::new(key, Doing::Activating, process)).unwrap();
+        registry.end_attempt(begun, Ending::Crashed).unwrap();
+        assert!(keeping.read_elsewhere().is_none());
     }
 
     #[test]
