@@ -4,11 +4,13 @@ mod support;
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use plugbay_loader::registry::{Registry, SqliteRegistry};
 use plugbay_tests::piece;
+use rusqlite::Connection;
 use serde_json::json;
-use support::Home;
+use support::{Home, Said, said};
 
 fn registry(home: &Home) -> PathBuf {
     home.folder.beside("data/plugbay/hosts/host-app/registry.db")
@@ -193,6 +195,12 @@ fn a_damaged_registry_is_told_of_at_the_start_and_made_anew() {
     assert_eq!(known[0].id.as_str(), "misbehave");
     drop(opened);
     assert!(home.say(&["doctor"]).stdout.contains("registry.db: plugins: 1"));
+    // A whole database, with a row that nobody can have written: it is found when it is read.
+    let database = Connection::open(&path).unwrap();
+    database.execute("INSERT INTO wish (id, document) VALUES ('No Id', '{}')", []).unwrap();
+    drop(database);
+    let host = home.run(&[]);
+    assert!(host.table.contains("made anew") && host.table.contains("active"), "{}", host.table);
 }
 
 /// What was disabled ran.
@@ -212,6 +220,56 @@ fn with_a_registry_that_cannot_be_read_no_host_runs() {
     fs::rename(&kept, &path).unwrap();
     let host = home.run(&[]);
     assert!(host.table.contains("PB0305: is disabled"), "{}", host.table);
+}
+
+/// Says it where this user's data are on a disk that is only to be read, if that can be had.
+fn say_read_only(home: &Home, arguments: &[&str]) -> Option<Said> {
+    const SCRIPT: &str =
+        "mount --bind \"$DATA\" \"$DATA\"; mount -o remount,bind,ro \"$DATA\"; exec \"$0\" \"$@\"";
+    let possible = Command::new("unshare").args(["-rm", "true"]).status();
+    if !possible.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: there are no namespaces for users here (unshare -rm)");
+        return None;
+    }
+    let inner = home.command(arguments);
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "sh", "-ec", SCRIPT]).arg(inner.get_program()).args(inner.get_args());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    Some(said(command.env("DATA", home.folder.beside("data"))))
+}
+
+#[test]
+fn on_a_read_only_disk_what_is_known_holds() {
+    for kind in ["sqlite", "file"] {
+        let home = Home::new();
+        let crashing = format!(
+            "registry = '{kind}'\nprobe = 'never'\n[config.misbehave]\nactivate = 'abort'\n"
+        );
+        config(&home, &crashing);
+        assert_eq!(home.say(&["run"]).exit, -1);
+        // Once more, and nobody could note that it was the second time.
+        let Some(said) = say_read_only(&home, &["run"]) else { return };
+        let said = said.failed(1, "PB1604");
+        let problem = "a host ended while `misbehave` was activated";
+        assert!(said.stderr.contains(problem), "{}", said.stderr);
+        assert_eq!(home.say(&["run"]).exit, -1);
+        drop(home.run(&[]));
+        let echo = ["call", "misbehave:echo"];
+        say_read_only(&home, &echo).unwrap().failed(3, "PB0318");
+        let said = say_read_only(&home, &["search", "misbehave", "--json"]).unwrap().ok();
+        assert_eq!(said.json()["plugins"][0]["status"], "held_back");
+        config(&home, &format!("registry = '{kind}'\n"));
+        home.say(&["release", "misbehave"]).ok();
+        say_read_only(&home, &echo).unwrap().ok();
+        home.say(&["disable", "misbehave"]).ok();
+        let said = say_read_only(&home, &echo).unwrap().failed(1, "PB0702");
+        assert!(said.stderr.contains("what is disabled and held back holds"), "{}", said.stderr);
+    }
 }
 
 #[test]

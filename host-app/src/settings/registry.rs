@@ -1,5 +1,8 @@
 //! Where it is kept what is known of plugins: `registry` in the config file.
 
+mod copied;
+
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
@@ -113,7 +116,7 @@ impl Keeping {
     /// disabled and what took a host down, and nothing is to run. Where it can be read and
     /// not be written, that holds, and nothing is kept.
     pub fn for_a_host(&self) -> Result<Result<Kept, String>, Failure> {
-        let error = match self.open() {
+        let error = match self.open().and_then(readable) {
             Ok(kept) => return Ok(Ok(kept)),
             Err(error) => error,
         };
@@ -121,46 +124,41 @@ impl Keeping {
         if !self.is_there() {
             return Ok(Err(format!("{code}: {problem}; nothing is kept; help: {help}")));
         }
-        let cannot_be_written =
-            matches!(error, RegistryError::Full { .. } | RegistryError::ReadOnly { .. });
-        if cannot_be_written && let Some(registry) = self.read_elsewhere() {
-            let holds = "what is disabled and held back holds, and nothing is kept";
-            let notices = vec![format!("{code}: {problem}; {holds}; help: {help}")];
-            return Ok(Ok(Kept { registry, notices, durable: false }));
+        let mut lacks =
+            "so what is disabled and what took a host down is not known, and nothing runs".into();
+        if cannot_be_written(&error)
+            && let Some(registry) = self.read_elsewhere()
+        {
+            let waiting = waiting_to_be_judged(&registry)?;
+            if waiting.is_empty() {
+                let holds = "what is disabled and held back holds, and nothing is kept";
+                let notices = vec![format!("{code}: {problem}; {holds}; help: {help}")];
+                return Ok(Ok(Kept { registry: Arc::new(registry), notices, durable: false }));
+            }
+            lacks = format!(
+                "and a host ended while `{}` was activated: should that happen again it could not \
+                 be noted, so nothing runs",
+                waiting.join("`, `")
+            );
         }
         let exit = Exit::of(&error);
-        let lacks = "so what is disabled and what took a host down is not known, and nothing runs";
         let without = "or run without: registry = \"memory\" in the config file";
         Err(Failure::new(code, exit, format!("{problem}; {lacks}"), format!("{help}; {without}")))
     }
 
-    /// What it says of plugins by hand, in memory: of a copy in the folder for temporary files,
-    /// as none of the registries is only read. None where that cannot be had.
-    fn read_elsewhere(&self) -> Option<Arc<dyn Registry>> {
-        // Where it is a link, the database's log lies beside what that leads to.
+    /// What it knows, in memory: read from a copy, as none of the registries is only read. None
+    /// where that cannot be had.
+    fn read_elsewhere(&self) -> Option<MemoryRegistry> {
+        // Where it is a link, its log lies beside what that leads to.
         let path = fs::canonicalize(self.path.as_ref()?).ok()?;
-        let folder = tempfile::tempdir().ok()?;
-        for suffix in ["", "-wal"] {
-            let mut name = path.file_name()?.to_owned();
-            name.push(suffix);
-            let from = path.with_file_name(&name);
-            match fs::copy(&from, folder.path().join(&name)) {
-                Err(error) if error.kind() == ErrorKind::NotFound && !suffix.is_empty() => {}
-                copied => drop(copied.ok()?),
-            }
-        }
-        let copy = Self { kind: self.kind, path: Some(folder.path().join(path.file_name()?)) };
+        let log = match self.kind {
+            Kind::File => FileRegistry::JOURNAL,
+            Kind::Sqlite | Kind::Memory => SqliteRegistry::LOG,
+        };
+        let (_folder, copied) = copied::elsewhere(&path, log)?;
+        let copy = Self { kind: self.kind, path: Some(copied) };
         let there = copy.open().ok().filter(|kept| kept.notices.is_empty())?.registry;
-        // Who is to be held back for those could not be kept.
-        if !there.all_crashes().ok()?.is_empty() {
-            return None;
-        }
-        let registry = MemoryRegistry::new();
-        for (id, wish) in there.wishes().ok()? {
-            registry.set_wish(&id, Some(wish)).ok()?;
-        }
-        there.held_back().ok()?.iter().try_for_each(|held| registry.hold_back(held)).ok()?;
-        Some(Arc::new(registry))
+        MemoryRegistry::copy_of(&*there).ok()
     }
 
     /// Whether there is a file, or something else, where it is kept; also where that cannot
@@ -179,16 +177,19 @@ impl Keeping {
         if !self.is_there() {
             return None;
         }
-        match self.for_a_host() {
-            Ok(Ok(kept)) => {
+        let error = match self.open().and_then(readable) {
+            Ok(kept) => {
                 kept.notices.iter().for_each(|notice| log::warn!("{notice}"));
                 return Some(kept.registry);
             }
-            Ok(Err(notice)) => log::warn!("{notice}"),
-            Err(Failure { code, message, help, .. }) => {
-                log::warn!("{code}: {message}; help: {help}")
-            }
+            Err(error) => error,
+        };
+        if cannot_be_written(&error)
+            && let Some(registry) = self.read_elsewhere()
+        {
+            return Some(Arc::new(registry));
         }
+        log::warn!("{}: {}; help: {}", error.code(), full_message(&error), error.hint());
         None
     }
 
@@ -208,27 +209,60 @@ impl Keeping {
     }
 }
 
+/// What is found only when it is read: that there is no room for a database's log, and, of a
+/// row, that it is damaged.
+fn readable(mut kept: Kept) -> Result<Kept, RegistryError> {
+    match kept.registry.wishes() {
+        Ok(_) => {}
+        Err(RegistryError::Damaged { path, what, set_aside }) => {
+            kept.notices.push(notice(&path, &what, &set_aside));
+        }
+        Err(error) if error.is_begun_anew() => kept.notices.push(full_message(&error)),
+        Err(error) => return Err(error),
+    }
+    Ok(kept)
+}
+
+/// Whether that need not mean that it cannot be read, too.
+fn cannot_be_written(error: &RegistryError) -> bool {
+    use RegistryError::{Full, NotPermitted, ReadOnly};
+    matches!(error, Full { .. } | ReadOnly { .. } | NotPermitted { .. })
+}
+
+/// The plugins whose crashes a host would judge when it starts: those of what is held back
+/// already are judged.
+fn waiting_to_be_judged(registry: &dyn Registry) -> Result<Vec<String>, RegistryError> {
+    let held: BTreeSet<_> = registry.held_back()?.into_iter().map(|held| held.hash).collect();
+    let crashes = registry.all_crashes()?.into_iter().map(|it| it.begun);
+    let waiting = crashes.filter(|begun| !held.contains(&begun.hash));
+    let ids: BTreeSet<_> = waiting.map(|begun| begun.plugin.to_string()).collect();
+    Ok(ids.into_iter().collect())
+}
+
 fn kept<R: Registry + 'static>(opened: Opened<R>) -> Kept {
-    let notices = opened.set_aside.iter().map(notice).collect();
+    let aside = opened.set_aside.iter();
+    let notices = aside.map(|SetAside { from, to, what, .. }| notice(from, what, to)).collect();
     Kept { registry: Arc::new(opened.registry), notices, durable: true }
 }
 
-/// What a user loses by it.
-fn notice(aside: &SetAside) -> String {
+/// What a user loses by a registry that was damaged.
+fn notice(path: &Path, what: &str, set_aside: &Path) -> String {
     format!(
-        "the registry {} was damaged ({}) and is made anew from the plugins folders; what was \
+        "the registry {} was damaged ({what}) and is made anew from the plugins folders; what was \
          enabled, disabled and held back before is not known any more; the damaged file is {}",
-        printable(&aside.from),
-        aside.what,
-        printable(&aside.to)
+        printable(path),
+        printable(set_aside)
     )
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
     use plugbay_loader::PluginId;
     use plugbay_loader::registry::{
-        Begin, ContentHash, Doing, Ending, HostProcess, RecordKey, Wish,
+        Begin, ContentHash, Doing, Ending, HeldBack, HostProcess, Reason, RecordKey, Wish,
     };
 
     use super::*;
@@ -244,25 +278,34 @@ mod tests {
 
     /// As where the disk is full, or only to be read.
     #[test]
-    fn what_cannot_be_written_is_read_with_its_log_behind_a_link_unless_crashes_wait() {
-        let folder = tempfile::tempdir().unwrap();
-        let elsewhere = tempfile::tempdir().unwrap();
-        let path = folder.path().join("registry.db");
-        let link = elsewhere.path().join("link.db");
-        // Open, so that what it says is in its log.
-        let registry = SqliteRegistry::open(&path).unwrap().registry;
-        std::os::unix::fs::symlink(&path, &link).unwrap();
-        let id: PluginId = "sql".parse().unwrap();
-        registry.set_wish(&id, Some(Wish::disabled())).unwrap();
-        let keeping = Keeping { kind: Kind::Sqlite, path: Some(link) };
-        let read = keeping.read_elsewhere().unwrap();
-        assert_eq!(read.wishes().unwrap(), registry.wishes().unwrap());
-        let hash = ContentHash::from_bytes([7; 32]);
-        let key = RecordKey { id, version: semver::Version::new(1, 0, 0), hash };
-        let process = HostProcess::current().unwrap();
-        let begun = registry.begin_attempt(&Begin::new(key, Doing::Activating, process)).unwrap();
-        registry.end_attempt(begun, Ending::Crashed).unwrap();
-        assert!(keeping.read_elsewhere().is_none());
+    fn what_cannot_be_written_is_read_with_its_log_behind_a_link() {
+        for (kind, name) in [(Kind::Sqlite, "registry.db"), (Kind::File, "registry.json")] {
+            let folder = tempfile::tempdir().unwrap();
+            let elsewhere = tempfile::tempdir().unwrap();
+            let path = folder.path().join(name);
+            let link = elsewhere.path().join("link");
+            // Open, so that what it says is in its log.
+            let registry = Keeping { kind, path: Some(path.clone()) }.open().unwrap().registry;
+            let id: PluginId = "sql".parse().unwrap();
+            registry.set_wish(&id, Some(Wish::disabled())).unwrap();
+            symlink(&path, &link).unwrap();
+            let keeping = Keeping { kind, path: Some(link) };
+            let allow = |mode| fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            allow(0o400);
+            let read = keeping.read_elsewhere().unwrap();
+            assert_eq!(read.wishes().unwrap(), registry.wishes().unwrap());
+            allow(0o600);
+            let hash = ContentHash::from_bytes([7; 32]);
+            let key = RecordKey { id, version: semver::Version::new(1, 0, 0), hash };
+            let process = HostProcess::current().unwrap();
+            let begin = Begin::new(key.clone(), Doing::Activating, process);
+            let begun = registry.begin_attempt(&begin).unwrap();
+            registry.end_attempt(begun, Ending::Crashed).unwrap();
+            let waiting = || waiting_to_be_judged(&keeping.read_elsewhere().unwrap()).unwrap();
+            assert_eq!(waiting(), ["sql"], "{name}");
+            registry.hold_back(&HeldBack::new(key, Reason::new("it crashes"))).unwrap();
+            assert!(waiting().is_empty(), "{name}");
+        }
     }
 
     #[test]

@@ -111,9 +111,10 @@ impl Attempt {
         !self.crashed && self.begun.process.is_gone()
     }
 
-    /// Whether it counts as a crash, noted as one or not yet.
+    /// Whether it counts as a crash, noted as one or not yet. What was open when the machine
+    /// went down does not.
     pub(crate) fn counts(&self) -> bool {
-        self.crashed || self.begun.process.is_gone()
+        self.crashed || self.begun.process.is_gone_since_the_boot()
     }
 }
 

@@ -62,6 +62,10 @@ enum Content<T> {
 }
 
 impl FileRegistry {
+    /// How the name of the journal goes on after that of the registry's file. Who copies a
+    /// registry copies both.
+    pub const JOURNAL: &str = ".journal";
+
     /// Opens the registry whose main file is at this path, and begins one where there is
     /// none. The folder must be there.
     ///

@@ -42,6 +42,7 @@ mod wish;
 mod error;
 mod opened;
 mod registry;
+mod room;
 
 mod aside;
 mod catalog;

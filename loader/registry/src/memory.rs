@@ -26,6 +26,29 @@ impl MemoryRegistry {
     pub fn with(limits: &Limits) -> Self {
         Self { held: Mutex::new((Catalog::default(), Past::new(limits, 1))) }
     }
+
+    /// One that knows what another one knows now. Of attempts it knows those that count as
+    /// crashes, under other numbers.
+    ///
+    /// # Errors
+    ///
+    /// Where the other one cannot be read.
+    pub fn copy_of(other: &dyn Registry) -> Result<Self, RegistryError> {
+        let copy = Self::new();
+        copy.record(&other.query(&Query::new())?)?;
+        for (id, wish) in other.wishes()? {
+            copy.set_wish(&id, Some(wish))?;
+        }
+        let mut events = other.history(&HistoryQuery::new())?;
+        events.reverse();
+        copy.append(&events)?;
+        other.held_back()?.iter().try_for_each(|held| copy.hold_back(held))?;
+        for crash in other.all_crashes()? {
+            let id = copy.begin_attempt(&crash.begun)?;
+            copy.end_attempt(id, Ending::Crashed)?;
+        }
+        Ok(copy)
+    }
 }
 
 impl Default for MemoryRegistry {

@@ -54,6 +54,11 @@ impl HostProcess {
             Err(_) => false,
         }
     }
+
+    /// Whether it has ended since the machine was booted, and not with it.
+    pub(crate) fn is_gone_since_the_boot(&self) -> bool {
+        boot().is_ok_and(|boot| boot == self.boot) && self.is_gone()
+    }
 }
 
 fn boot() -> io::Result<String> {
@@ -120,7 +125,8 @@ mod tests {
     fn another_start_or_boot_is_another_process() {
         let own = HostProcess::current().unwrap();
         assert!(HostProcess { started: own.started + 1, ..own.clone() }.is_gone());
-        assert!(HostProcess { boot: "another".into(), ..own }.is_gone());
+        let before = HostProcess { boot: "another".into(), ..own };
+        assert!(before.is_gone() && !before.is_gone_since_the_boot());
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod schema;
 mod trouble;
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::path::Path;
 
 use parking_lot::Mutex;
@@ -22,6 +23,7 @@ use crate::place::{Identity, Place};
 use crate::{
     Attempt, AttemptId, Begin, ContentHash, Ending, Event, HeldBack, HistoryQuery, Limits, Mark,
     Opened, PluginRecord, Query, RecordKey, Registry, RegistryError, Selector, SetAside, Wish,
+    room,
 };
 
 /// A registry in an SQLite database: for thousands of plugins, and any number of hosts.
@@ -47,6 +49,10 @@ struct Held {
 }
 
 impl SqliteRegistry {
+    /// How the name of the write-ahead log goes on after that of the database. Who copies a
+    /// registry copies both.
+    pub const LOG: &str = "-wal";
+
     /// Opens the database at this path, looks through it, and begins one where there is
     /// none. The folder must be there.
     ///
@@ -197,6 +203,17 @@ impl SqliteRegistry {
         }
     }
 
+    /// In the log, which is there since the database was read, and on which SQLite has no
+    /// locks that would go when it is closed here.
+    fn keep_room(&self, attempts: usize) -> Result<(), RegistryError> {
+        let log = self.place.beside(Self::LOG);
+        match OpenOptions::new().write(true).open(&log) {
+            Ok(file) => room::keep(&log, &file, attempts),
+            // If it matters, what is written next tells it.
+            Err(_) => Ok(()),
+        }
+    }
+
     fn identity(&self, operation: &'static str) -> Result<Option<Identity>, RegistryError> {
         Identity::at(self.place.file()).map_err(io_error(operation, self.place.file()))
     }
@@ -255,10 +272,12 @@ impl Registry for SqliteRegistry {
     }
 
     fn begin_attempt(&self, begin: &Begin) -> Result<AttemptId, RegistryError> {
+        self.keep_room(1)?;
         self.write(|transaction| happenings::begin_attempt(transaction, begin))
     }
 
     fn begin_attempts(&self, begin: &[Begin]) -> Result<Vec<AttemptId>, RegistryError> {
+        self.keep_room(begin.len())?;
         self.write(|transaction| {
             begin.iter().map(|begin| happenings::begin_attempt(transaction, begin)).collect()
         })

@@ -8,8 +8,8 @@ mod support;
 use jiff::Timestamp;
 use plugbay_registry::{
     Attempt, AttemptId, Begin, Doing, Ending, Event, EventKind, Health, HeldBack, HistoryQuery,
-    HostProcess, Limits, Mark, Offered, PluginRecord, Query, Reason, RecordKey, Registry, Selector,
-    Status, Verdict, Wish,
+    HostProcess, Limits, Mark, MemoryRegistry, Offered, PluginRecord, Query, Reason, RecordKey,
+    Registry, Selector, Status, Verdict, Wish,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -27,8 +27,8 @@ enum Action {
     Wish(String, Option<Wish>),
     Append(Vec<Event>),
     History(HistoryQuery),
-    /// With which key, and whether by a process that lives.
-    Begin(RecordKey, bool),
+    /// With which key, and by which of the processes.
+    Begin(RecordKey, usize),
     /// The one that was begun so long ago.
     End(usize, bool),
     Crashes(u64),
@@ -233,7 +233,7 @@ fn actions() -> impl Strategy<Value = Action> {
         2 => (ids(), option::of(wishes())).prop_map(|(id, wish)| Action::Wish(id, wish)),
         2 => vec(events(), 0..4).prop_map(Action::Append),
         2 => pasts().prop_map(Action::History),
-        4 => (keys(), any::<bool>()).prop_map(|(key, lives)| Action::Begin(key, lives)),
+        4 => (keys(), 0..3_usize).prop_map(|(key, process)| Action::Begin(key, process)),
         3 => (0..4_usize, any::<bool>()).prop_map(|(ago, crashed)| Action::End(ago, crashed)),
         2 => (0..3_u64).prop_map(Action::Crashes),
         2 => held().prop_map(Action::HoldBack),
@@ -258,7 +258,7 @@ enum Answer {
 fn act(
     registry: &dyn Registry,
     action: &Action,
-    processes: &[HostProcess; 2],
+    processes: &[HostProcess; 3],
     begun: &[AttemptId],
 ) -> Answer {
     match action {
@@ -271,9 +271,8 @@ fn act(
         }
         Action::Append(events) => registry.append(events).map(|()| Answer::Nothing),
         Action::History(query) => registry.history(query).map(Answer::Events),
-        Action::Begin(key, lives) => {
-            let mut begin =
-                Begin::new(key.clone(), Doing::Calling, processes[usize::from(*lives)].clone());
+        Action::Begin(key, process) => {
+            let mut begin = Begin::new(key.clone(), Doing::Calling, processes[*process].clone());
             begin.since = Timestamp::UNIX_EPOCH;
             registry.begin_attempt(&begin).map(Answer::Attempt)
         }
@@ -292,12 +291,20 @@ fn act(
 
 fn all_of(registry: &dyn Registry) -> impl PartialEq + std::fmt::Debug {
     (
+        all_but_open_of(registry),
+        registry.open_attempts().unwrap(),
+        registry.open_attempts_of_dead().unwrap(),
+    )
+}
+
+fn all_but_open_of(registry: &dyn Registry) -> impl PartialEq + std::fmt::Debug {
+    let crashes = registry.all_crashes().unwrap().into_iter().map(|it| it.begun);
+    (
         registry.query(&Query::new()).unwrap(),
         registry.wishes().unwrap(),
         registry.history(&HistoryQuery::new()).unwrap(),
-        registry.open_attempts().unwrap(),
-        registry.open_attempts_of_dead().unwrap(),
         registry.held_back().unwrap(),
+        crashes.collect::<Vec<_>>(),
     )
 }
 
@@ -306,8 +313,10 @@ proptest! {
 
     #[test]
     fn all_registries_answer_alike(actions in vec(actions(), 1..60)) {
-        let dead = HostProcess { pid: 1, started: 1, boot: "another boot".into() };
-        let processes = [dead, HostProcess::current().unwrap()];
+        let alive = HostProcess::current().unwrap();
+        let dead = HostProcess { started: alive.started + 1, ..alive.clone() };
+        let of_before = HostProcess { boot: "another boot".into(), ..alive.clone() };
+        let processes = [alive, dead, of_before];
         let limits = Limits::default().history(6).crashes(3);
         let homes = Backend::ALL.map(|backend| Home { limits: limits.clone(), ..Home::of_short_life(backend) });
         let mut registries = homes.each_ref().map(Home::open);
@@ -332,6 +341,8 @@ proptest! {
             registries.map(|registry| homes.next().unwrap().again(registry));
         for registry in others {
             prop_assert_eq!(all_of(&*registry), all_of(&*model));
+            let copy = MemoryRegistry::copy_of(&*registry).unwrap();
+            prop_assert_eq!(all_but_open_of(&copy), all_but_open_of(&*model));
         }
     }
 }

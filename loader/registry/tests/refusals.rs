@@ -6,6 +6,7 @@
 mod support;
 
 use std::fs::{self, File, Permissions};
+use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -13,9 +14,11 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use nix::unistd::geteuid;
-use plugbay_registry::{Event, EventKind, HistoryQuery, Limits, Query, Registry, RegistryError};
+use plugbay_registry::{
+    Ending, Event, EventKind, HistoryQuery, HostProcess, Limits, Query, Registry, RegistryError,
+};
 use support::child::{arguments, child, orders, tell};
-use support::{Backend, Home, open_at, plugin};
+use support::{Backend, Home, begin, open_at, plugin};
 
 fn refusal(home: &Home) -> RegistryError {
     match home.try_open() {
@@ -313,6 +316,49 @@ fn fills_its_disk() {
     assert_eq!(aside, []);
     assert_all_there(&*registry, acknowledged);
     assert_eq!(registry.query(&Query::new()).unwrap().len(), 2);
+}
+
+/// Where only the beginning had room, the next host would take that for a crash.
+#[test]
+fn what_begins_on_a_disk_that_fills_can_end() {
+    for backend in Backend::DURABLE {
+        let home = Home::of(backend);
+        let script = "mount -t tmpfs -o size=600k tmpfs \"$DIR\"; \"$0\" \"$@\"";
+        if let Some(output) = in_namespace(script, "begins_on_a_disk_that_fills", &home) {
+            assert_well(output);
+        }
+    }
+}
+
+#[test]
+#[ignore = "run as a child"]
+fn begins_on_a_disk_that_fills() {
+    let Some(orders) = orders() else { return };
+    let (registry, _) = open_at(orders.backend, orders.file.clone(), Limits::default()).unwrap();
+    assert_eq!(registry.open_attempts().unwrap(), []);
+    let process = HostProcess::current().unwrap();
+    let all: Vec<_> = (0..20).map(|number| begin("a", number, &process)).collect();
+    let mut ballast = File::create(orders.file.parent().unwrap().join("ballast")).unwrap();
+    while ballast.write_all(&[1; 4096]).is_ok() {}
+    let full = ballast.metadata().unwrap().len();
+    let (mut begun, mut refused) = (0, 0);
+    for room in (0..=full).step_by(4096) {
+        ballast.set_len(full - room).unwrap();
+        ballast.seek(SeekFrom::End(0)).unwrap();
+        match registry.begin_attempts(&all) {
+            Ok(ids) => {
+                while ballast.write_all(&[1; 4096]).is_ok() {}
+                assert_eq!(registry.end_attempts(&ids, Ending::Harmless).unwrap(), ids.len());
+                begun += 1;
+            }
+            Err(error) => {
+                assert_eq!(error.code(), "PB1605", "{error:?}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(begun > 0 && refused > 0, "{begun} begun, {refused} refused");
+    assert_eq!(registry.open_attempts().unwrap(), []);
 }
 
 #[test]

@@ -378,10 +378,15 @@ mod tests {
         registry.begin_attempt(&begun(1, &dead())).unwrap();
         assert!(recall(&registry).unwrap().held.is_empty());
         registry.begin_attempt(&begun(1, &dead())).unwrap();
+        // One crash, and one time that the machine went down.
+        let of_before = HostProcess { boot: "the boot before".into(), ..dead() };
+        registry.begin_attempt(&begun(2, &of_before)).unwrap();
+        registry.begin_attempt(&begun(2, &dead())).unwrap();
         let other = rusqlite::Connection::open(&path).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         let recalled = recall(&registry).unwrap();
-        assert_eq!(recalled.held[0].plugin.as_str(), "p1");
+        let held: Vec<_> = recalled.held.iter().map(|it| it.plugin.as_str()).collect();
+        assert_eq!(held, ["p1"]);
         assert_eq!(recalled.unwritten.unwrap().code(), "PB1606");
         other.execute_batch("ROLLBACK").unwrap();
         let recalled = recall(&registry).unwrap();

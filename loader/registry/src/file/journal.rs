@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Content, VERSION, version_of};
+use super::{Content, FileRegistry, VERSION, version_of};
 use crate::error::io_error;
 use crate::past::{Past, Step};
 use crate::place::{Identity, Place};
 use crate::record::Later;
-use crate::{Limits, RegistryError, durable};
+use crate::{Limits, RegistryError, durable, room};
 
 /// How many lines more than needed there may be, besides as many as are needed.
 const SPARE: usize = 1024;
@@ -51,7 +51,7 @@ struct Header {
 impl Journal {
     /// Where it is.
     pub(super) fn path(place: &Place) -> PathBuf {
-        place.beside(".journal")
+        place.beside(FileRegistry::JOURNAL)
     }
 
     /// Reads the file.
@@ -134,6 +134,9 @@ impl Journal {
         wait: bool,
     ) -> Result<(), RegistryError> {
         let failed = || io_error("write", &self.path);
+        if let Step::Begun(attempts) = &step {
+            room::keep(&self.path, &self.file, attempts.len())?;
+        }
         let mut line = Vec::new();
         write_line(&mut line, &step, &self.path)?;
         if self.length()? > self.read {

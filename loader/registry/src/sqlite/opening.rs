@@ -11,10 +11,10 @@ use super::trouble::{Consequence, Trouble};
 use crate::aside::set_aside;
 use crate::error::io_error;
 use crate::place::{Identity, Place};
-use crate::{Limits, RegistryError, SetAside, durable};
+use crate::{Limits, RegistryError, SetAside, SqliteRegistry, durable};
 
 /// What SQLite has next to a database.
-pub(super) const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
+pub(super) const COMPANIONS: [&str; 2] = [SqliteRegistry::LOG, "-shm"];
 
 /// A database that was looked through, and has the tables of this version.
 #[derive(Debug)]
@@ -41,8 +41,8 @@ pub(super) fn open(
         Found::Whole(database) => Ok((database, None)),
         Found::Nothing => {
             // What a log without its database says must not come into the new one.
-            let has_log =
-                !durable::is_free(&place.beside("-wal")).map_err(io_error("open", place.file()))?;
+            let has_log = !durable::is_free(&place.beside(SqliteRegistry::LOG))
+                .map_err(io_error("open", place.file()))?;
             let left = "a log without its database".to_owned();
             let aside = has_log.then(|| set_aside(place, place.file(), &COMPANIONS, left));
             let aside = aside.transpose()?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nix::unistd::{AccessFlags, access};
 use rusqlite::ErrorCode;
 
+use super::opening::COMPANIONS;
 use crate::RegistryError;
 use crate::error::io_error;
 use crate::place::{folder_of, with_suffix};
@@ -88,9 +89,9 @@ fn is_full(error: &rusqlite::Error) -> bool {
 
 /// Which of the files that SQLite writes to this user may not, and why not.
 fn refused(path: &Path) -> Option<(std::path::PathBuf, nix::Error)> {
-    let files =
-        [folder_of(path).into(), path.into(), with_suffix(path, "-wal"), with_suffix(path, "-shm")];
-    files.into_iter().find_map(|file| match access(&file, AccessFlags::R_OK | AccessFlags::W_OK) {
+    let files = [folder_of(path).to_owned(), path.to_owned()].into_iter();
+    let mut files = files.chain(COMPANIONS.map(|suffix| with_suffix(path, suffix)));
+    files.find_map(|file| match access(&file, AccessFlags::R_OK | AccessFlags::W_OK) {
         Ok(()) | Err(nix::Error::ENOENT) => None,
         Err(reason) => Some((file, reason)),
     })

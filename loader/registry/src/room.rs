@@ -1,0 +1,43 @@
+//! Room on the disk for what must be written later: where there is none for the end of an
+//! attempt, it is not begun. Else the next host would find it open, and take it for a crash.
+
+use std::fs::File;
+use std::path::Path;
+
+use crate::RegistryError;
+use crate::error::io_error;
+
+/// For any number of attempts, in bytes: pages that a database changes besides.
+const AT_LEAST: usize = 64 << 10;
+/// For the beginning and the end of each, in bytes.
+const FOR_EACH: usize = 2 << 10;
+
+/// Sees to it that there is room behind the end of a file for so many attempts, whatever
+/// else is written to this disk; what is written to the file takes it. The file is as long
+/// as before.
+///
+/// # Errors
+///
+/// Where there is no such room.
+pub(crate) fn keep(path: &Path, file: &File, attempts: usize) -> Result<(), RegistryError> {
+    let length = file.metadata().map_err(io_error("write", path))?.len();
+    take(file, length, AT_LEAST + attempts * FOR_EACH).map_err(io_error("write", path))
+}
+
+/// What the file system cannot take beforehand, it may have later.
+#[cfg(target_os = "linux")]
+fn take(file: &File, from: u64, room: usize) -> std::io::Result<()> {
+    use nix::errno::Errno;
+    use nix::fcntl::{FallocateFlags, fallocate};
+    let (Ok(from), Ok(room)) = (from.try_into(), room.try_into()) else { return Ok(()) };
+    match fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, from, room) {
+        Err(full @ (Errno::ENOSPC | Errno::EDQUOT)) => Err(full.into()),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// There is no call for it that all systems have.
+#[cfg(not(target_os = "linux"))]
+fn take(_: &File, _: u64, _: usize) -> std::io::Result<()> {
+    Ok(())
+}
