@@ -4,13 +4,13 @@ mod support;
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use plugbay_loader::registry::{Registry, SqliteRegistry};
 use plugbay_tests::piece;
 use rusqlite::Connection;
 use serde_json::json;
-use support::{Home, Said, said};
+use support::{Home, Running, said};
 
 fn registry(home: &Home) -> PathBuf {
     home.folder.beside("data/plugbay/hosts/host-app/registry.db")
@@ -222,10 +222,9 @@ fn with_a_registry_that_cannot_be_read_no_host_runs() {
     assert!(host.table.contains("PB0305: is disabled"), "{}", host.table);
 }
 
-/// Says it where this user's data are on a disk that is only to be read, if that can be had.
-fn say_read_only(home: &Home, arguments: &[&str]) -> Option<Said> {
-    const SCRIPT: &str =
-        "mount --bind \"$DATA\" \"$DATA\"; mount -o remount,bind,ro \"$DATA\"; exec \"$0\" \"$@\"";
+/// The program where a script has made of `$DATA`, this user's data, what it wants; none where
+/// that cannot be had.
+fn elsewhere(home: &Home, script: &str, arguments: &[&str]) -> Option<Command> {
     let possible = Command::new("unshare").args(["-rm", "true"]).status();
     if !possible.is_ok_and(|status| status.success()) {
         eprintln!("skipped: there are no namespaces for users here (unshare -rm)");
@@ -233,18 +232,24 @@ fn say_read_only(home: &Home, arguments: &[&str]) -> Option<Said> {
     }
     let inner = home.command(arguments);
     let mut command = Command::new("unshare");
-    command.args(["-rm", "sh", "-ec", SCRIPT]).arg(inner.get_program()).args(inner.get_args());
+    command.args(["-rm", "sh", "-ec", &format!("{script}; exec \"$0\" \"$@\"")]);
+    command.arg(inner.get_program()).args(inner.get_args());
     for (name, value) in inner.get_envs() {
         match value {
             Some(value) => command.env(name, value),
             None => command.env_remove(name),
         };
     }
-    Some(said(command.env("DATA", home.folder.beside("data"))))
+    command.env("DATA", home.folder.beside("data")).stdin(Stdio::null());
+    Some(command)
 }
 
 #[test]
 fn on_a_read_only_disk_what_is_known_holds() {
+    const READ_ONLY: &str = "mount --bind \"$DATA\" \"$DATA\"; mount -o remount,bind,ro \"$DATA\"";
+    let say = |home: &Home, arguments: &[&str]| {
+        elsewhere(home, READ_ONLY, arguments).map(|mut command| said(&mut command))
+    };
     for kind in ["sqlite", "file"] {
         let home = Home::new();
         let crashing = format!(
@@ -252,23 +257,50 @@ fn on_a_read_only_disk_what_is_known_holds() {
         );
         config(&home, &crashing);
         assert_eq!(home.say(&["run"]).exit, -1);
-        // Once more, and nobody could note that it was the second time.
-        let Some(said) = say_read_only(&home, &["run"]) else { return };
-        let said = said.failed(1, "PB1604");
-        let problem = "a host ended while `misbehave` was activated";
+        let echo = ["call", "misbehave:echo"];
+        let Some(said) = say(&home, &echo) else { return };
+        let problem = "should that happen again it could not be noted: PB1604: ";
         assert!(said.stderr.contains(problem), "{}", said.stderr);
+        said.failed(3, "PB0318");
         assert_eq!(home.say(&["run"]).exit, -1);
         drop(home.run(&[]));
-        let echo = ["call", "misbehave:echo"];
-        say_read_only(&home, &echo).unwrap().failed(3, "PB0318");
-        let said = say_read_only(&home, &["search", "misbehave", "--json"]).unwrap().ok();
+        let said = say(&home, &echo).unwrap().failed(3, "PB0318");
+        assert!(said.stderr.contains("took its host down 2 times"), "{}", said.stderr);
+        let said = say(&home, &["search", "misbehave", "--json"]).unwrap().ok();
         assert_eq!(said.json()["plugins"][0]["status"], "held_back");
         config(&home, &format!("registry = '{kind}'\n"));
         home.say(&["release", "misbehave"]).ok();
-        say_read_only(&home, &echo).unwrap().ok();
+        say(&home, &echo).unwrap().ok();
         home.say(&["disable", "misbehave"]).ok();
-        let said = say_read_only(&home, &echo).unwrap().failed(1, "PB0702");
+        let said = say(&home, &echo).unwrap().failed(1, "PB0702");
         assert!(said.stderr.contains("what is disabled and held back holds"), "{}", said.stderr);
+    }
+}
+
+/// It took down one host after the other.
+#[test]
+fn what_a_host_ended_with_is_not_tried_where_that_cannot_be_noted() {
+    for kind in ["sqlite", "file"] {
+        let home = Home::new();
+        config(
+            &home,
+            &format!(
+                "registry = '{kind}'\nprobe = 'never'\n[config.misbehave]\nactivate = 'abort'\n"
+            ),
+        );
+        // The room that was kept for the registry is gone, and so much is left that it can be
+        // opened.
+        const FULL: &str = "mount -t tmpfs -o size=600k tmpfs \"$DATA\"
+            \"$0\" run >&2 && exit 9
+            cd \"$DATA/plugbay/hosts/host-app\"
+            for log in *-wal *.journal; do [ ! -e \"$log\" ] || truncate -r \"$log\" \"$log\"; done
+            dd if=/dev/zero of=\"$DATA/ballast\" bs=1k count=600 2>&- || true
+            truncate -s -40k \"$DATA/ballast\"";
+        let Some(mut command) = elsewhere(&home, FULL, &["run"]) else { return };
+        let host = Running::start(&mut command, &["Listening on"]);
+        let problem = "PB0606: a host ended while it was activated; should that happen again it \
+                       could not be noted: cannot write the registry, as the disk is full";
+        assert!(host.table.contains(problem), "{kind}: {}", host.table);
     }
 }
 

@@ -19,6 +19,7 @@ use crate::offers::{Offers, Provided, Unfit, Want, Wants};
 use crate::on_thread::{Deadline, on_thread};
 use crate::probation::Troubles;
 use crate::reconfigure::Held;
+use crate::registry::RegistryError;
 use crate::report::Loadable;
 use crate::results::Results;
 use crate::secrets::Secrets;
@@ -166,6 +167,9 @@ pub enum ActivateError {
     /// Its host had given up on it by then.
     #[error("it was ready when nobody wanted it any more")]
     Unwanted,
+    /// A host ended while it was activated, and that it is tried again cannot be noted.
+    #[error("a host ended while it was activated; should that happen again it could not be noted")]
+    Unnoted(#[source] RegistryError),
     /// The system gave no thread to do it on.
     #[error("no thread could be started: {0}")]
     Thread(#[source] std::io::Error),
@@ -179,6 +183,7 @@ impl Explain for ActivateError {
             Self::Deadline { .. } => "PB0603",
             Self::Thread(_) => "PB0604",
             Self::Unwanted => "PB0605",
+            Self::Unnoted(_) => "PB0606",
             Self::Contract(_) => "PB1404",
         }
     }
@@ -198,6 +203,7 @@ impl Explain for ActivateError {
                     .into()
             }
             Self::Unwanted => "load it again".into(),
+            Self::Unnoted(error) => format!("{}; then load it again", error.hint()),
             Self::Contract(_) => {
                 "let the new version offer it as well (both majors of a contract may be offered \
                  side by side), or start the host anew with the new version"

@@ -134,16 +134,16 @@ impl Recorder {
     }
 
     /// The same, for what nobody is to wait for: while another process has the registry
-    /// locked, each would wait for as long as the registry is patient. None where it is, or
-    /// where it fails, which is told.
+    /// locked, each would wait for as long as the registry is patient. None where it is.
+    /// Where it fails, that is told.
     pub(crate) fn ask_if_free<T>(
         &self,
         wish: impl Fn(&dyn Registry) -> Result<T, RegistryError>,
-    ) -> Option<T> {
+    ) -> Result<Option<T>, RegistryError> {
         if self.trouble.busy.load(Ordering::Acquire) {
-            return None;
+            return Ok(None);
         }
-        self.ask(wish).ok()
+        self.ask(wish).map(Some)
     }
 
     /// Tells that something could not be written, where that is new.
@@ -344,11 +344,12 @@ mod tests {
         };
         let process = HostProcess::current().unwrap();
         let begin = [Begin::new(key, Doing::Activating, process)];
-        let ids = recorder.ask_if_free(|it| it.begin_attempts(&begin)).unwrap();
+        let ids = recorder.ask_if_free(|it| it.begin_attempts(&begin)).unwrap().unwrap();
         let other = File::open(folder.path().join("registry.db.lock")).unwrap();
         other.lock().unwrap();
-        assert!(recorder.ask_if_free(|it| it.end_attempts(&ids, Ending::Harmless)).is_none());
-        assert!(recorder.ask_if_free(|_| -> Result<(), _> { unreachable!() }).is_none());
+        let ended = recorder.ask_if_free(|it| it.end_attempts(&ids, Ending::Harmless));
+        assert!(matches!(ended, Err(RegistryError::Busy { .. })), "{ended:?}");
+        assert!(recorder.ask_if_free(|_| -> Result<(), _> { unreachable!() }).unwrap().is_none());
         recorder.tell(Job::Over(ids));
         assert!(recorder.flush());
         other.unlock().unwrap();
@@ -357,7 +358,7 @@ mod tests {
         let mut open = None;
         while open.is_none() && Instant::now() < end {
             thread::yield_now();
-            open = recorder.ask_if_free(|it| it.open_attempts());
+            open = recorder.ask_if_free(|it| it.open_attempts()).ok().flatten();
         }
         assert!(open.is_some_and(|open| open.is_empty()));
         recorder.end();

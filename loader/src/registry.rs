@@ -21,6 +21,7 @@ use semver::VersionReq;
 pub use plugbay_registry::*;
 
 use crate::error::Explain;
+use crate::report::full_message;
 
 impl Explain for RegistryError {
     fn code(&self) -> &'static str {
@@ -93,4 +94,42 @@ fn held_of(held: &HeldBack) -> Held {
         reason: held.reason.text.clone(),
         help: format!("mend it, or let it be tried again: host-app release {}", held.plugin),
     }
+}
+
+/// Holds back, in a copy of a registry that cannot be written, what a host ended with while
+/// it was activated and is not held back yet: it would be tried once more, and if it took
+/// that host down, too, nobody would know. `error` says why it
+/// cannot be written.
+///
+/// # Errors
+///
+/// When the copy fails.
+pub fn hold_back_suspects(copy: &dyn Registry, error: &RegistryError) -> Result<(), RegistryError> {
+    let held: BTreeSet<_> = copy.held_back()?.into_iter().map(|held| held.hash).collect();
+    let suspects = copy.all_crashes()?.into_iter().filter(|it| !held.contains(&it.begun.hash));
+    suspects
+        .map(|suspect| held_unless_noted(&suspect, error))
+        .try_for_each(|it| copy.hold_back(&it))
+}
+
+/// What is under suspicion, as it could not be noted that it is tried.
+pub(crate) fn held_unless_noted(suspect: &Attempt, error: &RegistryError) -> HeldBack {
+    let text = format!(
+        "was being activated when a host ended, on {}; should that happen again it could not be \
+         noted: {}: {}",
+        date(suspect.begun.since),
+        error.code(),
+        full_message(error)
+    );
+    HeldBack::new(key_of(suspect), Reason::of_error("PB0318", text))
+}
+
+pub(crate) fn key_of(attempt: &Attempt) -> RecordKey {
+    let Begin { plugin: id, version, hash, .. } = attempt.begun.clone();
+    RecordKey { id, version, hash }
+}
+
+/// A time as people read it.
+pub(crate) fn date(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d at %H:%M UTC").to_string()
 }

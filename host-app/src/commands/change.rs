@@ -51,7 +51,7 @@ fn sentence(action: Action, changed: &Changed, output: &Output) -> String {
             true => writeln!(text, "  for later hosts, too, until: host-app enable {id}"),
             false => writeln!(
                 text,
-                "  until this host ends; for good: disabled = [\"{id}\"] in host.toml"
+                "  until this host ends; for good: disabled = [\"{id}\"] in the config file"
             ),
         };
     }

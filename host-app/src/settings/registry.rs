@@ -2,7 +2,6 @@
 
 mod copied;
 
-use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
@@ -11,6 +10,7 @@ use std::sync::Arc;
 
 use plugbay_loader::registry::{
     FileRegistry, MemoryRegistry, Opened, Registry, RegistryError, SetAside, SqliteRegistry,
+    hold_back_suspects,
 };
 use plugbay_loader::{default_data_dir, full_message, printable};
 use serde::Deserialize;
@@ -124,31 +124,31 @@ impl Keeping {
         if !self.is_there() {
             return Ok(Err(format!("{code}: {problem}; nothing is kept; help: {help}")));
         }
-        let mut lacks =
-            "so what is disabled and what took a host down is not known, and nothing runs".into();
-        if cannot_be_written(&error)
-            && let Some(registry) = self.read_elsewhere()
-        {
-            let waiting = waiting_to_be_judged(&registry)?;
-            if waiting.is_empty() {
-                let holds = "what is disabled and held back holds, and nothing is kept";
-                let notices = vec![format!("{code}: {problem}; {holds}; help: {help}")];
-                return Ok(Ok(Kept { registry: Arc::new(registry), notices, durable: false }));
-            }
-            lacks = format!(
-                "and a host ended while `{}` was activated: should that happen again it could not \
-                 be noted, so nothing runs",
-                waiting.join("`, `")
-            );
+        if let Some(registry) = self.read_elsewhere(&error) {
+            let holds = "what is disabled and held back holds, and nothing is kept";
+            let notices = vec![format!("{code}: {problem}; {holds}; help: {help}")];
+            return Ok(Ok(Kept { registry: Arc::new(registry), notices, durable: false }));
         }
         let exit = Exit::of(&error);
+        let lacks = "so what is disabled and what took a host down is not known, and nothing runs";
         let without = "or run without: registry = \"memory\" in the config file";
         Err(Failure::new(code, exit, format!("{problem}; {lacks}"), format!("{help}; {without}")))
     }
 
-    /// What it knows, in memory: read from a copy, as none of the registries is only read. None
-    /// where that cannot be had.
-    fn read_elsewhere(&self) -> Option<MemoryRegistry> {
+    /// Where it can be read and not be written: what it knows, in memory, and held back what
+    /// is not to be tried where nobody can note it. It is read from a copy, as none of the
+    /// registries is only read. None where that cannot be had.
+    fn read_elsewhere(&self, error: &RegistryError) -> Option<MemoryRegistry> {
+        use RegistryError::{Full, NotPermitted, ReadOnly};
+        if !matches!(error, Full { .. } | ReadOnly { .. } | NotPermitted { .. }) {
+            return None;
+        }
+        let registry = self.copied()?;
+        hold_back_suspects(&registry, error).ok()?;
+        Some(registry)
+    }
+
+    fn copied(&self) -> Option<MemoryRegistry> {
         // Where it is a link, its log lies beside what that leads to.
         let path = fs::canonicalize(self.path.as_ref()?).ok()?;
         let log = match self.kind {
@@ -184,9 +184,7 @@ impl Keeping {
             }
             Err(error) => error,
         };
-        if cannot_be_written(&error)
-            && let Some(registry) = self.read_elsewhere()
-        {
+        if let Some(registry) = self.read_elsewhere(&error) {
             return Some(Arc::new(registry));
         }
         log::warn!("{}: {}; help: {}", error.code(), full_message(&error), error.hint());
@@ -221,22 +219,6 @@ fn readable(mut kept: Kept) -> Result<Kept, RegistryError> {
         Err(error) => return Err(error),
     }
     Ok(kept)
-}
-
-/// Whether that need not mean that it cannot be read, too.
-fn cannot_be_written(error: &RegistryError) -> bool {
-    use RegistryError::{Full, NotPermitted, ReadOnly};
-    matches!(error, Full { .. } | ReadOnly { .. } | NotPermitted { .. })
-}
-
-/// The plugins whose crashes a host would judge when it starts: those of what is held back
-/// already are judged.
-fn waiting_to_be_judged(registry: &dyn Registry) -> Result<Vec<String>, RegistryError> {
-    let held: BTreeSet<_> = registry.held_back()?.into_iter().map(|held| held.hash).collect();
-    let crashes = registry.all_crashes()?.into_iter().map(|it| it.begun);
-    let waiting = crashes.filter(|begun| !held.contains(&begun.hash));
-    let ids: BTreeSet<_> = waiting.map(|begun| begun.plugin.to_string()).collect();
-    Ok(ids.into_iter().collect())
 }
 
 fn kept<R: Registry + 'static>(opened: Opened<R>) -> Kept {
@@ -292,7 +274,7 @@ mod tests {
             let keeping = Keeping { kind, path: Some(link) };
             let allow = |mode| fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             allow(0o400);
-            let read = keeping.read_elsewhere().unwrap();
+            let read = keeping.copied().unwrap();
             assert_eq!(read.wishes().unwrap(), registry.wishes().unwrap());
             allow(0o600);
             let hash = ContentHash::from_bytes([7; 32]);
@@ -301,10 +283,20 @@ mod tests {
             let begin = Begin::new(key.clone(), Doing::Activating, process);
             let begun = registry.begin_attempt(&begin).unwrap();
             registry.end_attempt(begun, Ending::Crashed).unwrap();
-            let waiting = || waiting_to_be_judged(&keeping.read_elsewhere().unwrap()).unwrap();
-            assert_eq!(waiting(), ["sql"], "{name}");
+            let held = || {
+                let copy = keeping.copied().unwrap();
+                let full = RegistryError::Full {
+                    operation: "write",
+                    path: path.clone(),
+                    source: "no room".into(),
+                };
+                hold_back_suspects(&copy, &full).unwrap();
+                copy.held_back().unwrap().into_iter().map(|it| it.reason.text).collect::<Vec<_>>()
+            };
+            let why = "should that happen again it could not be noted: PB1605: ";
+            assert!(matches!(&held()[..], [only] if only.contains(why)), "{name}: {:?}", held());
             registry.hold_back(&HeldBack::new(key, Reason::new("it crashes"))).unwrap();
-            assert!(waiting().is_empty(), "{name}");
+            assert_eq!(held(), ["it crashes"], "{name}");
         }
     }
 

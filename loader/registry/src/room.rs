@@ -1,5 +1,6 @@
 //! Room on the disk for what must be written later: where there is none for the end of an
-//! attempt, it is not begun. Else the next host would find it open, and take it for a crash.
+//! attempt, it is not begun, and nothing else is written but what somebody wants by hand.
+//! Else the next host would find it open, and take it for a crash.
 
 use std::fs::File;
 use std::path::Path;
@@ -7,14 +8,14 @@ use std::path::Path;
 use crate::RegistryError;
 use crate::error::io_error;
 
-/// For any number of attempts, in bytes: pages that a database changes besides.
+/// For any number of attempts, in bytes: pages that a database changes besides, and what
+/// another host writes between the two.
 const AT_LEAST: usize = 64 << 10;
 /// For the beginning and the end of each, in bytes.
 const FOR_EACH: usize = 2 << 10;
 
 /// Sees to it that there is room behind the end of a file for so many attempts, whatever
-/// else is written to this disk; what is written to the file takes it. The file is as long
-/// as before.
+/// other files take; what is written to this one takes it. The file is as long as before.
 ///
 /// # Errors
 ///

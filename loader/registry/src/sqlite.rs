@@ -96,6 +96,35 @@ impl SqliteRegistry {
         self.write_with(true, write)
     }
 
+    /// For what is written all the time: what it takes of the room for the ends of attempts
+    /// is there again for the next one.
+    fn write_in_room<T>(
+        &self,
+        attempts: usize,
+        write: impl FnOnce(&Transaction) -> Result<T, Trouble>,
+    ) -> Result<T, RegistryError> {
+        self.keep_room(attempts)?;
+        self.write(write)
+    }
+
+    /// Where another one has taken the room after all, there is some in the log when all of
+    /// it is in the database.
+    fn write_the_end<T>(
+        &self,
+        ending: Ending,
+        write: impl Fn(&Transaction) -> Result<T, Trouble>,
+    ) -> Result<T, RegistryError> {
+        // A crash is seldom, and is to count; that a call came back is noted all the time.
+        let wait = ending == Ending::Crashed;
+        match self.write_with(wait, &write) {
+            Err(full @ RegistryError::Full { .. }) => {
+                self.with("write", opening::restart_log).map_err(|_| full)?;
+                self.write_with(wait, write)
+            }
+            outcome => outcome,
+        }
+    }
+
     /// With `wait`, what was written is on the disk when this returns; without, it is safe
     /// from the end of the process alone, until something is waited for.
     fn write_with<T>(
@@ -221,15 +250,15 @@ impl SqliteRegistry {
 
 impl Registry for SqliteRegistry {
     fn record(&self, records: &[PluginRecord]) -> Result<(), RegistryError> {
-        self.write(|transaction| plugins::record(transaction, records))
+        self.write_in_room(0, |transaction| plugins::record(transaction, records))
     }
 
     fn mark(&self, marks: &[Mark]) -> Result<usize, RegistryError> {
-        self.write(|transaction| plugins::mark(transaction, marks))
+        self.write_in_room(0, |transaction| plugins::mark(transaction, marks))
     }
 
     fn forget(&self, keys: &[RecordKey]) -> Result<usize, RegistryError> {
-        self.write(|transaction| plugins::forget(transaction, keys))
+        self.write_in_room(0, |transaction| plugins::forget(transaction, keys))
     }
 
     fn query(&self, query: &Query) -> Result<Vec<PluginRecord>, RegistryError> {
@@ -264,7 +293,7 @@ impl Registry for SqliteRegistry {
     }
 
     fn append(&self, events: &[Event]) -> Result<(), RegistryError> {
-        self.write(|transaction| happenings::append(transaction, events, &self.limits))
+        self.write_in_room(0, |transaction| happenings::append(transaction, events, &self.limits))
     }
 
     fn history(&self, query: &HistoryQuery) -> Result<Vec<Event>, RegistryError> {
@@ -272,27 +301,23 @@ impl Registry for SqliteRegistry {
     }
 
     fn begin_attempt(&self, begin: &Begin) -> Result<AttemptId, RegistryError> {
-        self.keep_room(1)?;
-        self.write(|transaction| happenings::begin_attempt(transaction, begin))
+        self.write_in_room(1, |transaction| happenings::begin_attempt(transaction, begin))
     }
 
     fn begin_attempts(&self, begin: &[Begin]) -> Result<Vec<AttemptId>, RegistryError> {
-        self.keep_room(begin.len())?;
-        self.write(|transaction| {
+        self.write_in_room(begin.len(), |transaction| {
             begin.iter().map(|begin| happenings::begin_attempt(transaction, begin)).collect()
         })
     }
 
     fn end_attempt(&self, id: AttemptId, ending: Ending) -> Result<bool, RegistryError> {
-        // A crash is seldom, and is to count; that a call came back is noted all the time.
-        let wait = ending == Ending::Crashed;
-        self.write_with(wait, |transaction| {
+        self.write_the_end(ending, |transaction| {
             happenings::end_attempt(transaction, id, ending, &self.limits)
         })
     }
 
     fn end_attempts(&self, ids: &[AttemptId], ending: Ending) -> Result<usize, RegistryError> {
-        self.write_with(ending == Ending::Crashed, |transaction| {
+        self.write_the_end(ending, |transaction| {
             let ended = ids.iter().map(|id| {
                 happenings::end_attempt(transaction, *id, ending, &self.limits).map(usize::from)
             });

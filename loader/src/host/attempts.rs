@@ -20,6 +20,10 @@
 //!    from then on, for all hosts of this registry, until `release`. Other bytes, a mended
 //!    plugin, have no crashes.
 //!
+//! What cannot be noted (the disk is full) is done all the same, but for what is under
+//! suspicion: if that took this host down, too, nobody would know, and it would take down
+//! one after the other.
+//!
 //! So an innocent plugin is held back only where its host is killed twice in a row in the
 //! moment in which it is activated, and `release` is the cure. And a host that crashes is
 //! started three times: twice in vain.
@@ -30,17 +34,20 @@
 //! guess.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use plugbay_interface::manifest::PluginId;
 
 use super::Inner;
+use crate::activate::ActivateError;
+use crate::error::Error;
 use crate::parallel;
 use crate::recorder::{Job, Recorder};
 use crate::registry::{
     Attempt, AttemptId, Begin, ContentHash, Doing, Ending, Event, EventKind, HeldBack, HostProcess,
-    Reason, RecordKey, Registry, RegistryError, Selector, Timestamp, Wanted, Wish,
+    Reason, RecordKey, Registry, RegistryError, Selector, Wanted, Wish, date, key_of,
 };
-use crate::report::Loadable;
+use crate::report::{Loadable, Refusal};
 use crate::resolve::Resolved;
 
 /// How many crashes are one too many.
@@ -96,7 +103,7 @@ impl Drop for Open<'_> {
             return;
         }
         let ended = self.recorder.ask_if_free(|it| it.end_attempts(&self.ids, Ending::Harmless));
-        if ended.is_none() {
+        if !matches!(ended, Ok(Some(_))) {
             // Else the next host would take them for crashes.
             self.recorder.tell(Job::Over(std::mem::take(&mut self.ids)));
         }
@@ -182,16 +189,6 @@ fn event(attempt: &Attempt, kind: EventKind, text: String) -> Event {
     Event::new(plugin.clone(), Some(version.clone()), kind, text)
 }
 
-fn key_of(attempt: &Attempt) -> RecordKey {
-    let Begin { plugin: id, version, hash, .. } = attempt.begun.clone();
-    RecordKey { id, version, hash }
-}
-
-/// A time as people read it.
-fn date(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%d at %H:%M UTC").to_string()
-}
-
 impl Inner {
     /// Reads what the registry knows, before anything is loaded.
     pub(super) fn recall(&self) -> Result<(), RegistryError> {
@@ -210,43 +207,54 @@ impl Inner {
     }
 
     /// Does `work` with all of a level, noted as attempts; what is under suspicion first,
-    /// and alone.
+    /// and alone. `over` is called after each.
     pub(super) fn attempt_all<T: Send>(
         &self,
         level: Vec<Resolved>,
-        work: impl Fn(Resolved) -> T + Sync,
-    ) -> Vec<T> {
-        if self.recorder.is_none() {
-            return parallel::map(level, work);
-        }
-        let keys: Vec<_> =
-            level.iter().map(|one| Loadable::of(one.verified(), &self.options.policy)).collect();
-        let (mut alone, mut together) = (Vec::new(), Vec::new());
-        for (resolved, about) in level.into_iter().zip(keys) {
-            match self.is_suspect(&about) {
-                true => alone.push((resolved, about)),
-                false => together.push((resolved, about)),
-            }
-        }
+        over: impl Fn() + Sync,
+        work: impl Fn(Resolved, &Arc<Loadable>) -> Result<T, Error> + Sync,
+    ) -> Vec<Result<T, Arc<Refusal>>> {
+        let level = level.into_iter().map(|resolved| {
+            let about = Loadable::of(resolved.verified(), &self.options.policy);
+            (resolved, Arc::new(about))
+        });
+        let (alone, together): (Vec<_>, Vec<_>) =
+            level.partition(|(_, about)| self.recorder.is_some() && self.is_suspect(about));
+        let ended = |about: &Arc<Loadable>, outcome: Result<T, Error>| {
+            over();
+            outcome.map_err(|error| Arc::new(Refusal::of(about, error)))
+        };
         let mut outcomes = Vec::new();
         for (resolved, about) in alone {
-            outcomes.push(self.attempt(&about, || work(resolved)));
+            outcomes.push(ended(&about, self.attempt(&about, || work(resolved, &about))));
         }
-        let (together, keys): (Vec<_>, Vec<_>) = together.into_iter().unzip();
-        let open = self.begin(&keys);
-        outcomes.extend(parallel::map(together, work));
+        let open = self.begin(together.iter().map(|(_, about)| &**about)).ok();
+        outcomes.extend(parallel::map(together, |(resolved, about)| {
+            ended(&about, work(resolved, &about))
+        }));
         drop(open);
         outcomes
     }
 
     /// Does `work` with one plugin, noted as an attempt.
-    pub(super) fn attempt<T>(&self, about: &Loadable, work: impl FnOnce() -> T) -> T {
+    pub(super) fn attempt<T>(
+        &self,
+        about: &Loadable,
+        work: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let is_suspect = self.is_suspect(about);
+        let open = match self.begin([about]) {
+            Ok(open) => open,
+            // Who has it busy gives it back.
+            Err(error) if is_suspect && !matches!(error, RegistryError::Busy { .. }) => {
+                return Err(ActivateError::Unnoted(error).into());
+            }
+            Err(_) => None,
+        };
         if is_suspect {
             let id = &about.manifest.id;
             log::warn!("a host ended while `{id}` was activated: it is tried alone now");
         }
-        let open = self.begin(std::slice::from_ref(about));
         let outcome = work();
         drop(open);
         if is_suspect {
@@ -268,17 +276,22 @@ impl Inner {
         }
     }
 
-    fn begin(&self, all: &[Loadable]) -> Option<Open<'_>> {
-        let recorder = self.recorder.as_ref()?;
-        let process = recorder.process.as_ref()?;
+    /// Notes that these are tried. None where attempts are not noted, as nobody can tell one
+    /// host from the next, or where another process has the registry busy for long.
+    fn begin<'a>(
+        &self,
+        all: impl IntoIterator<Item = &'a Loadable>,
+    ) -> Result<Option<Open<'_>>, RegistryError> {
+        let Some(recorder) = &self.recorder else { return Ok(None) };
+        let Some(process) = &recorder.process else { return Ok(None) };
         let begin =
             |about: &Loadable| Begin::new(record_key(about), Doing::Activating, process.clone());
-        let begun: Vec<_> = all.iter().map(begin).collect();
+        let begun: Vec<_> = all.into_iter().map(begin).collect();
         if begun.is_empty() {
-            return None;
+            return Ok(None);
         }
         let ids = recorder.ask_if_free(|registry| registry.begin_attempts(&begun))?;
-        Some(Open { recorder, ids })
+        Ok(ids.map(|ids| Open { recorder, ids }))
     }
 
     /// Holds bytes back no more that took a host down, and lets run what can.

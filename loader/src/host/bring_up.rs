@@ -35,21 +35,14 @@ impl Inner {
         cause: &Cause,
     ) -> Vec<Result<Seat, Arc<Refusal>>> {
         let count = self.counter(Phase::Load, plan.len());
-        let outcomes = self.attempt_all(plan, |resolved| {
-            let about = Arc::new(Loadable::of(resolved.verified(), &self.options.policy));
+        let outcomes = self.attempt_all(plan, count, |resolved, about| {
             let mut times = Times::default();
-            let outcome = self
-                .room_for_another(&about.seat)
-                .and_then(|()| self.kept_state(&about))
-                .and_then(|state| {
-                    let taker = Arc::new(InTime::default());
-                    let deadline = Deadline::new(self.options.activation_deadline);
-                    self.construct(resolved, &about, state, &mut times, &deadline, taker)
-                })
-                .map(|active| (active, times))
-                .map_err(|error| Arc::new(Refusal::of(&about, error)));
-            count();
-            outcome
+            self.room_for_another(&about.seat)?;
+            let state = self.kept_state(about)?;
+            let taker = Arc::new(InTime::default());
+            let deadline = Deadline::new(self.options.activation_deadline);
+            let active = self.construct(resolved, about, state, &mut times, &deadline, taker)?;
+            Ok((active, times))
         });
         let mut table = None;
         let mut known = self.known.lock();

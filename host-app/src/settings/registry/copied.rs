@@ -13,7 +13,8 @@ const MOST_COPIES: usize = 100;
 /// A copy of a registry's file and of its log, in a folder that goes with it: that of the
 /// user's session, which is in memory, or, where there is none, the one for temporary files.
 pub(super) fn elsewhere(path: &Path, log: &str) -> Option<(TempDir, PathBuf)> {
-    let session = env::var_os("XDG_RUNTIME_DIR").and_then(|dir| TempDir::new_in(dir).ok());
+    let session = env::var_os("XDG_RUNTIME_DIR").filter(|dir| Path::new(dir).is_absolute());
+    let session = session.and_then(|dir| TempDir::new_in(dir).ok());
     [session, TempDir::new().ok()].into_iter().flatten().find_map(|folder| {
         let copied = copied_to(folder.path(), path, log)?;
         Some((folder, copied))
@@ -78,7 +79,7 @@ mod tests {
             let mut read = 0;
             while !writer.is_finished() {
                 let before = written.load(Ordering::Acquire);
-                if let Some(copy) = keeping.read_elsewhere() {
+                if let Some(copy) = keeping.copied() {
                     let wishes = copy.wishes().unwrap().len();
                     assert!(wishes >= before, "{wishes} of {before}");
                     read += 1;

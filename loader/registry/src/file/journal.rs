@@ -134,13 +134,15 @@ impl Journal {
         wait: bool,
     ) -> Result<(), RegistryError> {
         let failed = || io_error("write", &self.path);
-        if let Step::Begun(attempts) = &step {
-            room::keep(&self.path, &self.file, attempts.len())?;
-        }
         let mut line = Vec::new();
         write_line(&mut line, &step, &self.path)?;
         if self.length()? > self.read {
             self.file.set_len(self.read).map_err(failed())?;
+        }
+        match &step {
+            Step::Begun(attempts) => room::keep(&self.path, &self.file, attempts.len())?,
+            Step::Events(_) => room::keep(&self.path, &self.file, 0)?,
+            Step::Over(_) | Step::Crashed(_) => {}
         }
         if let Err(error) = self.file.write_all(&line) {
             // What is not whole is cut off here, or by who writes next.

@@ -146,6 +146,13 @@ pub(super) fn leave(connection: Connection) {
     let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
 }
 
+/// Moves what is in the log into the database, so that the log is written from its beginning
+/// again. Where others read in it all the while, it stays as it is.
+pub(super) fn restart_log(connection: &mut Connection) -> Result<(), Trouble> {
+    connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))?;
+    Ok(())
+}
+
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
     // Without `URI`: a path is a path, also where it begins with `file:`.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
