@@ -30,7 +30,7 @@ use serde_json::{Map, Value};
 
 pub use self::at_start::AtStart;
 pub use self::names::Names;
-pub use self::registry::{Keeping, Kept};
+pub use self::registry::{Keeping, Kept, tell};
 pub use self::reloading::{Interval, Watching};
 use self::reloading::{ReloadTable, WatchEnvironment, WatchTable};
 use self::selection::{Selection, all_there, read_lock};

@@ -244,6 +244,12 @@ fn elsewhere(home: &Home, script: &str, arguments: &[&str]) -> Option<Command> {
     Some(command)
 }
 
+/// With all that it has to write.
+fn end(host: Running) {
+    host.signal("-TERM");
+    host.wait();
+}
+
 #[test]
 fn on_a_read_only_disk_what_is_known_holds() {
     const READ_ONLY: &str = "mount --bind \"$DATA\" \"$DATA\"; mount -o remount,bind,ro \"$DATA\"";
@@ -263,7 +269,7 @@ fn on_a_read_only_disk_what_is_known_holds() {
         assert!(said.stderr.contains(problem), "{}", said.stderr);
         said.failed(3, "PB0318");
         assert_eq!(home.say(&["run"]).exit, -1);
-        drop(home.run(&[]));
+        end(home.run(&[]));
         let said = say(&home, &echo).unwrap().failed(3, "PB0318");
         assert!(said.stderr.contains("took its host down 2 times"), "{}", said.stderr);
         let said = say(&home, &["search", "misbehave", "--json"]).unwrap().ok();
@@ -277,30 +283,40 @@ fn on_a_read_only_disk_what_is_known_holds() {
     }
 }
 
+/// A disk with room for a command's few words, and not for all that a host writes.
+const NEARLY_FULL: &str = "full=\"$XDG_RUNTIME_DIR/full\"
+    mkdir -p \"$full\"
+    mount -t tmpfs -o size=2m tmpfs \"$full\"
+    cp -a \"$DATA/.\" \"$full\"
+    mount --bind \"$full\" \"$DATA\"
+    dd if=/dev/zero of=\"$DATA/ballast\" bs=1k count=2k 2>&- || true
+    truncate -s -60k \"$DATA/ballast\"";
+
 /// It took down one host after the other.
 #[test]
 fn what_a_host_ended_with_is_not_tried_where_that_cannot_be_noted() {
     for kind in ["sqlite", "file"] {
         let home = Home::new();
-        config(
-            &home,
-            &format!(
-                "registry = '{kind}'\nprobe = 'never'\n[config.misbehave]\nactivate = 'abort'\n"
-            ),
+        let crashing = format!(
+            "registry = '{kind}'\nprobe = 'never'\n[config.misbehave]\nactivate = 'abort'\n"
         );
-        // The room that was kept for the registry is gone, and so much is left that it can be
-        // opened.
-        const FULL: &str = "mount -t tmpfs -o size=600k tmpfs \"$DATA\"
-            \"$0\" run >&2 && exit 9
-            cd \"$DATA/plugbay/hosts/host-app\"
-            for log in *-wal *.journal; do [ ! -e \"$log\" ] || truncate -r \"$log\" \"$log\"; done
-            dd if=/dev/zero of=\"$DATA/ballast\" bs=1k count=600 2>&- || true
-            truncate -s -40k \"$DATA/ballast\"";
-        let Some(mut command) = elsewhere(&home, FULL, &["run"]) else { return };
+        config(&home, &crashing);
+        assert_eq!(home.say(&["run"]).exit, -1);
+        let Some(mut command) = elsewhere(&home, NEARLY_FULL, &["run"]) else { return };
         let host = Running::start(&mut command, &["Listening on"]);
         let problem = "PB0606: a host ended while it was activated; should that happen again it \
                        could not be noted: cannot write the registry, as the disk is full";
         assert!(host.table.contains(problem), "{kind}: {}", host.table);
+        drop(host);
+        // What is held back is released, and what is wished is wished, though no history has it.
+        assert_eq!(home.say(&["run"]).exit, -1);
+        end(home.run(&[]));
+        for command in ["release", "disable", "enable"] {
+            let said = said(&mut elsewhere(&home, NEARLY_FULL, &[command, "misbehave"]).unwrap());
+            let warning = "PB1605: cannot write the registry, as the disk is full";
+            assert!(said.stderr.contains(warning), "{kind} {command}: {}", said.stderr);
+            said.ok();
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::args::Common;
 use crate::control::{Client, Request};
 use crate::exit::{Exit, Failure};
-use crate::settings::Settings;
+use crate::settings::{Settings, tell};
 use crate::terminal::{Output, one_line};
 
 /// Takes back that plugins are held back which took their host down.
@@ -25,7 +25,7 @@ pub fn run(common: &Common, which: Option<&str>, output: &Output) -> Result<Exit
                 let (id, version) = (held.plugin.clone(), Some(held.version.clone()));
                 Event::new(id, version, EventKind::Released, "")
             });
-            registry.append(&events.collect::<Vec<_>>())?;
+            tell(&*registry, &events.collect::<Vec<_>>());
             (released, false)
         }
     };

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::control::Action;
 use crate::exit::{Exit, Failure};
-use crate::settings::Settings;
+use crate::settings::{Settings, tell};
 use crate::survey::{Surveyor, unknown};
 use crate::terminal::Output;
 
@@ -37,7 +37,7 @@ pub fn run(
         _ => ("disabled", Wish::disabled(), EventKind::Disabled),
     };
     registry.set_wish(&id, Some(wish))?;
-    registry.append(&[Event::new(id.clone(), None, kind, "")])?;
+    tell(&*registry, &[Event::new(id.clone(), None, kind, "")]);
     let versions = versions.map(|versions| versions.to_string());
     if output.json {
         output.json(&json!({ "plugin": { "id": id }, "wish": word, "versions": versions }))?;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plugbay_loader::registry::{
-    FileRegistry, MemoryRegistry, Opened, Registry, RegistryError, SetAside, SqliteRegistry,
+    Event, FileRegistry, MemoryRegistry, Opened, Registry, RegistryError, SetAside, SqliteRegistry,
     hold_back_suspects,
 };
 use plugbay_loader::{default_data_dir, full_message, printable};
@@ -204,6 +204,14 @@ impl Keeping {
             "no host is running, and this host's registry ends with it",
             "start one: host-app run; or keep it on disk: registry = \"sqlite\" in the config file",
         ))
+    }
+}
+
+/// Adds to the history what is done; that it was done does not hang on that.
+pub fn tell(registry: &dyn Registry, events: &[Event]) {
+    if let Err(error) = registry.append(events) {
+        let (code, problem, help) = (error.code(), full_message(&error), error.hint());
+        log::warn!("{code}: {problem}; it is done, and not in the history; help: {help}");
     }
 }
 

@@ -96,19 +96,18 @@ impl SqliteRegistry {
         self.write_with(true, write)
     }
 
-    /// For what is written all the time: what it takes of the room for the ends of attempts
-    /// is there again for the next one.
+    /// For what is written all the time: so many rows leave the room for the ends of attempts.
     fn write_in_room<T>(
         &self,
-        attempts: usize,
+        rows: usize,
         write: impl FnOnce(&Transaction) -> Result<T, Trouble>,
     ) -> Result<T, RegistryError> {
-        self.keep_room(attempts)?;
+        self.keep_room(rows)?;
         self.write(write)
     }
 
-    /// Where another one has taken the room after all, there is some in the log when all of
-    /// it is in the database.
+    /// Where another one has taken the room after all, there may be some in the log when what
+    /// it says is in the database.
     fn write_the_end<T>(
         &self,
         ending: Ending,
@@ -118,7 +117,8 @@ impl SqliteRegistry {
         let wait = ending == Ending::Crashed;
         match self.write_with(wait, &write) {
             Err(full @ RegistryError::Full { .. }) => {
-                self.with("write", opening::restart_log).map_err(|_| full)?;
+                let moved = self.with("write", opening::move_log);
+                moved.map_err(|error| if error.is_begun_anew() { error } else { full })?;
                 self.write_with(wait, write)
             }
             outcome => outcome,
@@ -234,10 +234,10 @@ impl SqliteRegistry {
 
     /// In the log, which is there since the database was read, and on which SQLite has no
     /// locks that would go when it is closed here.
-    fn keep_room(&self, attempts: usize) -> Result<(), RegistryError> {
+    fn keep_room(&self, rows: usize) -> Result<(), RegistryError> {
         let log = self.place.beside(Self::LOG);
         match OpenOptions::new().write(true).open(&log) {
-            Ok(file) => room::keep(&log, &file, attempts),
+            Ok(file) => room::keep(&log, &file, rows),
             // If it matters, what is written next tells it.
             Err(_) => Ok(()),
         }
@@ -250,7 +250,7 @@ impl SqliteRegistry {
 
 impl Registry for SqliteRegistry {
     fn record(&self, records: &[PluginRecord]) -> Result<(), RegistryError> {
-        self.write_in_room(0, |transaction| plugins::record(transaction, records))
+        self.write_in_room(records.len(), |transaction| plugins::record(transaction, records))
     }
 
     fn mark(&self, marks: &[Mark]) -> Result<usize, RegistryError> {
@@ -293,7 +293,9 @@ impl Registry for SqliteRegistry {
     }
 
     fn append(&self, events: &[Event]) -> Result<(), RegistryError> {
-        self.write_in_room(0, |transaction| happenings::append(transaction, events, &self.limits))
+        self.write_in_room(events.len(), |transaction| {
+            happenings::append(transaction, events, &self.limits)
+        })
     }
 
     fn history(&self, query: &HistoryQuery) -> Result<Vec<Event>, RegistryError> {

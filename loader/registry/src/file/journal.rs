@@ -141,7 +141,7 @@ impl Journal {
         }
         match &step {
             Step::Begun(attempts) => room::keep(&self.path, &self.file, attempts.len())?,
-            Step::Events(_) => room::keep(&self.path, &self.file, 0)?,
+            Step::Events(events) => room::keep(&self.path, &self.file, events.len())?,
             Step::Over(_) | Step::Crashed(_) => {}
         }
         if let Err(error) = self.file.write_all(&line) {

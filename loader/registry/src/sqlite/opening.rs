@@ -146,10 +146,10 @@ pub(super) fn leave(connection: Connection) {
     let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
 }
 
-/// Moves what is in the log into the database, so that the log is written from its beginning
-/// again. Where others read in it all the while, it stays as it is.
-pub(super) fn restart_log(connection: &mut Connection) -> Result<(), Trouble> {
-    connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))?;
+/// Moves what is in the log into the database, so that who writes next begins the log again.
+/// It waits for nobody: where others read in it, it stays as it is.
+pub(super) fn move_log(connection: &mut Connection) -> Result<(), Trouble> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
     Ok(())
 }
 
