@@ -25,7 +25,7 @@ pub fn run(common: &Common, which: Option<&str>, output: &Output) -> Result<Exit
                 let (id, version) = (held.plugin.clone(), Some(held.version.clone()));
                 Event::new(id, version, EventKind::Released, "")
             });
-            tell(&*registry, &events.collect::<Vec<_>>());
+            tell(&*registry, &events.collect::<Vec<_>>())?;
             (released, false)
         }
     };

@@ -37,7 +37,7 @@ pub fn run(
         _ => ("disabled", Wish::disabled(), EventKind::Disabled),
     };
     registry.set_wish(&id, Some(wish))?;
-    tell(&*registry, &[Event::new(id.clone(), None, kind, "")]);
+    tell(&*registry, &[Event::new(id.clone(), None, kind, "")])?;
     let versions = versions.map(|versions| versions.to_string());
     if output.json {
         output.json(&json!({ "plugin": { "id": id }, "wish": word, "versions": versions }))?;

@@ -207,12 +207,21 @@ impl Keeping {
     }
 }
 
-/// Adds to the history what is done; that it was done does not hang on that.
-pub fn tell(registry: &dyn Registry, events: &[Event]) {
-    if let Err(error) = registry.append(events) {
-        let (code, problem, help) = (error.code(), full_message(&error), error.hint());
-        log::warn!("{code}: {problem}; it is done, and not in the history; help: {help}");
+/// Adds to the history what is done; that it was done does not hang on that. But it is not
+/// done where another registry lies there now.
+pub fn tell(registry: &dyn Registry, events: &[Event]) -> Result<(), RegistryError> {
+    if events.is_empty() {
+        return Ok(());
     }
+    match registry.append(events) {
+        Err(error) if error.is_begun_anew() => return Err(error),
+        Err(error) => {
+            let (code, problem, help) = (error.code(), full_message(&error), error.hint());
+            log::warn!("{code}: {problem}; it is done, and not in the history; help: {help}");
+        }
+        Ok(()) => {}
+    }
+    Ok(())
 }
 
 /// What is found only when it is read: that there is no room for a database's log, and, of a
@@ -252,7 +261,8 @@ mod tests {
 
     use plugbay_loader::PluginId;
     use plugbay_loader::registry::{
-        Begin, ContentHash, Doing, Ending, HeldBack, HostProcess, Reason, RecordKey, Wish,
+        Begin, ContentHash, Doing, Ending, EventKind, HeldBack, HostProcess, Reason, RecordKey,
+        Wish,
     };
 
     use super::*;
@@ -306,6 +316,19 @@ mod tests {
             registry.hold_back(&HeldBack::new(key, Reason::new("it crashes"))).unwrap();
             assert_eq!(held(), ["it crashes"], "{name}");
         }
+    }
+
+    #[test]
+    fn what_went_with_the_registry_that_was_there_is_not_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.db");
+        let registry = SqliteRegistry::open(&path).unwrap().registry;
+        let event = Event::new("sql".parse().unwrap(), None, EventKind::Disabled, "");
+        tell(&registry, std::slice::from_ref(&event)).unwrap();
+        fs::rename(&path, folder.path().join("elsewhere")).unwrap();
+        fs::remove_file(folder.path().join("registry.db-wal")).unwrap();
+        drop(SqliteRegistry::open(&path).unwrap());
+        assert_eq!(tell(&registry, &[event]).unwrap_err().code(), "PB1610");
     }
 
     #[test]

@@ -11,19 +11,26 @@ use crate::error::io_error;
 /// For any number of attempts, in bytes: pages that a database changes besides, and what
 /// another host writes between the two.
 const AT_LEAST: usize = 64 << 10;
-/// For each line or row of what is written, and for the end of each attempt, in bytes.
+/// For each record, and for the beginning and the end of each attempt, in bytes.
 const FOR_EACH: usize = 2 << 10;
+/// So many events take as much as one of these.
+const EVENTS: usize = 8;
 
-/// Sees to it that there is room behind the end of a file for so many lines or rows, and for
-/// the ends of attempts, whatever other files take; what is written to this one takes it. The
-/// file is as long as before.
+/// What takes as much as so many events.
+pub(crate) fn of_events(events: usize) -> usize {
+    events.div_ceil(EVENTS)
+}
+
+/// Sees to it that there is room behind the end of a file for so many records or attempts, and
+/// for the ends of others, whatever other files take; what is written to this one takes it.
+/// The file is as long as before.
 ///
 /// # Errors
 ///
 /// Where there is no such room.
-pub(crate) fn keep(path: &Path, file: &File, lines: usize) -> Result<(), RegistryError> {
+pub(crate) fn keep(path: &Path, file: &File, rows: usize) -> Result<(), RegistryError> {
     let length = file.metadata().map_err(io_error("write", path))?.len();
-    take(file, length, AT_LEAST + lines * FOR_EACH).map_err(io_error("write", path))
+    take(file, length, AT_LEAST + rows * FOR_EACH).map_err(io_error("write", path))
 }
 
 /// What the file system cannot take beforehand, it may have later.

@@ -254,11 +254,11 @@ impl Registry for SqliteRegistry {
     }
 
     fn mark(&self, marks: &[Mark]) -> Result<usize, RegistryError> {
-        self.write_in_room(0, |transaction| plugins::mark(transaction, marks))
+        self.write_in_room(marks.len(), |transaction| plugins::mark(transaction, marks))
     }
 
     fn forget(&self, keys: &[RecordKey]) -> Result<usize, RegistryError> {
-        self.write_in_room(0, |transaction| plugins::forget(transaction, keys))
+        self.write_in_room(keys.len(), |transaction| plugins::forget(transaction, keys))
     }
 
     fn query(&self, query: &Query) -> Result<Vec<PluginRecord>, RegistryError> {
@@ -293,7 +293,7 @@ impl Registry for SqliteRegistry {
     }
 
     fn append(&self, events: &[Event]) -> Result<(), RegistryError> {
-        self.write_in_room(events.len(), |transaction| {
+        self.write_in_room(room::of_events(events.len()), |transaction| {
             happenings::append(transaction, events, &self.limits)
         })
     }

@@ -141,7 +141,9 @@ impl Journal {
         }
         match &step {
             Step::Begun(attempts) => room::keep(&self.path, &self.file, attempts.len())?,
-            Step::Events(events) => room::keep(&self.path, &self.file, events.len())?,
+            Step::Events(events) => {
+                room::keep(&self.path, &self.file, room::of_events(events.len()))?;
+            }
             Step::Over(_) | Step::Crashed(_) => {}
         }
         if let Err(error) = self.file.write_all(&line) {
