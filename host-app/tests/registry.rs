@@ -244,6 +244,16 @@ fn elsewhere(home: &Home, script: &str, arguments: &[&str]) -> Option<Command> {
     Some(command)
 }
 
+/// Where a host ended while its plugin was activated, with a registry of this kind.
+fn crashed_once(kind: &str) -> Home {
+    let home = Home::new();
+    let crashing =
+        format!("registry = '{kind}'\nprobe = 'never'\n[config.misbehave]\nactivate = 'abort'\n");
+    config(&home, &crashing);
+    assert_eq!(home.say(&["run"]).exit, -1);
+    home
+}
+
 /// With all that it has to write.
 fn end(host: Running) {
     host.signal("-TERM");
@@ -257,12 +267,7 @@ fn on_a_read_only_disk_what_is_known_holds() {
         elsewhere(home, READ_ONLY, arguments).map(|mut command| said(&mut command))
     };
     for kind in ["sqlite", "file"] {
-        let home = Home::new();
-        let crashing = format!(
-            "registry = '{kind}'\nprobe = 'never'\n[config.misbehave]\nactivate = 'abort'\n"
-        );
-        config(&home, &crashing);
-        assert_eq!(home.say(&["run"]).exit, -1);
+        let home = crashed_once(kind);
         let echo = ["call", "misbehave:echo"];
         let Some(said) = say(&home, &echo) else { return };
         let problem = "should that happen again it could not be noted: PB1604: ";
@@ -296,12 +301,7 @@ const NEARLY_FULL: &str = "full=\"$XDG_RUNTIME_DIR/full\"
 #[test]
 fn what_a_host_ended_with_is_not_tried_where_that_cannot_be_noted() {
     for kind in ["sqlite", "file"] {
-        let home = Home::new();
-        let crashing = format!(
-            "registry = '{kind}'\nprobe = 'never'\n[config.misbehave]\nactivate = 'abort'\n"
-        );
-        config(&home, &crashing);
-        assert_eq!(home.say(&["run"]).exit, -1);
+        let home = crashed_once(kind);
         let Some(mut command) = elsewhere(&home, NEARLY_FULL, &["run"]) else { return };
         let host = Running::start(&mut command, &["Listening on"]);
         let problem = "PB0606: a host ended while it was activated; should that happen again it \

@@ -91,7 +91,8 @@ pub trait Registry: Send + Sync {
 
     /// The crashes of these bytes since they were last released, the latest first: attempts
     /// that ended as crashes, and open ones whose process is gone, unless it went down with
-    /// the machine. Of all plugins together the last [`Limits::crashes`](crate::Limits::crashes) that ended are kept.
+    /// the machine. Of all plugins together the last
+    /// [`Limits::crashes`](crate::Limits::crashes) that ended are kept.
     fn crashes(&self, hash: &ContentHash) -> Result<Vec<Attempt>, RegistryError>;
 
     /// The crashes of all bytes, in the order in which they were begun; which ones count,
