@@ -192,7 +192,7 @@ pub enum Command {
     /// "hash","on_demand"}],"chains","not_run":[{"path","id","version","code","reason","help"}],
     /// "outside","advice"}, where `outside` is what a stack leaves out.
     Plan {
-        /// Print who needs whom as a tree, in the place of levels
+        /// Print who needs and uses whom as a tree, in the place of levels
         #[arg(long, conflicts_with = "why")]
         tree: bool,
         /// Only why this plugin runs, or does not

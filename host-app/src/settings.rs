@@ -30,7 +30,7 @@ use serde_json::{Map, Value};
 
 pub use self::at_start::AtStart;
 pub use self::names::Names;
-pub use self::registry::{Keeping, Kept, tell};
+pub use self::registry::{Keeping, Kept, done_by_hand};
 pub use self::reloading::{Interval, Watching};
 use self::reloading::{ReloadTable, WatchEnvironment, WatchTable};
 use self::selection::{Selection, all_there, read_lock};
@@ -45,6 +45,9 @@ pub const PLUGIN_PATH: &str = "PLUGBAY_PLUGIN_PATH";
 /// The lock's file, beside the config file.
 const LOCK_NAME: &str = "plugbay.lock";
 
+/// What the config file may be called.
+const FILE_NAMES: [&str; 4] = ["host.toml", "host.yaml", "host.yml", "host.json"];
+
 /// What a host is called where nobody says.
 const OWN_NAME: &str = "host-app";
 
@@ -57,6 +60,8 @@ pub struct Settings {
     pub socket: Place,
     /// The config file that was read, if any.
     pub file: Option<PathBuf>,
+    /// What looks like one in the current folder, where none was read.
+    unread: Option<PathBuf>,
     pub allow_world_writable: bool,
     /// What ran the last time, where that was written down.
     pub lock: Option<Lock>,
@@ -108,6 +113,7 @@ struct Environment {
     plugin_path: Option<OsString>,
     default_folder: Option<PathBuf>,
     default_file: Option<PathBuf>,
+    current_folder: PathBuf,
     watch: WatchEnvironment,
 }
 
@@ -184,6 +190,8 @@ impl Settings {
             plugin_path: env::var_os(PLUGIN_PATH),
             default_folder: default_data_dir().map(|dir| dir.join("plugins")),
             default_file: default_file(),
+            // Names are then looked up where the program runs.
+            current_folder: PathBuf::new(),
             watch: WatchEnvironment {
                 no_watch: env::var_os(reloading::NO_WATCH),
                 poll: env::var_os(reloading::POLL),
@@ -197,6 +205,10 @@ impl Settings {
             (Some(path), _) => Some(path.clone()),
             (None, Some(path)) if path.exists() => Some(path),
             (None, _) => None,
+        };
+        let unread = match &path {
+            Some(_) => None,
+            None => first_file(&environment.current_folder),
         };
         let (file, tables, written) = path.as_deref().map(read).transpose()?.unwrap_or_default();
         // `absolute` fails for the empty path only, which stays what it is.
@@ -284,7 +296,15 @@ impl Settings {
             written,
             folder: base.to_owned(),
             file: path,
+            unread,
         })
+    }
+
+    /// Says it where the user most likely means a config file that was not read: what a
+    /// folder has of plugins is run by nobody who only goes there.
+    pub fn notice_of_unread(&self) -> Option<String> {
+        let path = printable(self.unread.as_ref()?);
+        Some(format!("{path} in this folder is not read; help: read it with --config {path}"))
     }
 
     /// A host for one command: it does what was wished, and records nothing.
@@ -393,9 +413,11 @@ fn version() -> Version {
 /// The first one that is there; the one to be made, where there is none.
 fn default_file() -> Option<PathBuf> {
     let folder = etcetera::choose_base_strategy().ok()?.config_dir().join("plugbay");
-    let names = ["host.toml", "host.yaml", "host.yml", "host.json"];
-    let mut files = names.map(|name| folder.join(name)).into_iter();
-    files.find(|file| file.exists()).or_else(|| Some(folder.join("host.toml")))
+    first_file(&folder).or_else(|| Some(folder.join(FILE_NAMES[0])))
+}
+
+fn first_file(folder: &Path) -> Option<PathBuf> {
+    FILE_NAMES.iter().map(|name| folder.join(name)).find(|file| file.exists())
 }
 
 /// TOML, YAML or JSON, by its name.

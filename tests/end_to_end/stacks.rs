@@ -353,8 +353,10 @@ fn a_plan_says_what_is_loaded_when_it_is_called() {
     // One that it needs, and one that is needed from the start.
     lab.put("base", "1.0.0", on_demand);
     lab.put("early", "1.0.0", on_demand);
-    lab.put("user", "1.0.0", "[dependencies]\nearly = \"*\"\n");
-    lab.write("s.toml", "plugins = ['lazy', 'user']\n");
+    let early = "[dependencies]\nearly = \"*\"\n";
+    lab.put("user", "1.0.0", &format!("{early}extra = {{ version = \"*\", optional = true }}\n"));
+    lab.put("extra", "1.0.0", "");
+    lab.write("s.toml", "plugins = ['lazy', 'user', 'extra']\n");
     let plan = lab.say(&["plan", "--stack", "s.toml", "--json"]).json();
     let run = plan["run"].as_array().unwrap().iter();
     let asleep = run.filter(|line| line["on_demand"] == json!(true));
@@ -364,6 +366,7 @@ fn a_plan_says_what_is_loaded_when_it_is_called() {
     assert!(!table.contains("early 1.0.0 (on demand)"), "{table}");
     let tree = lab.say(&["plan", "--stack", "s.toml", "--tree"]).stdout;
     assert!(tree.contains("lazy 1.0.0 (on demand)\n└─ base 1.0.0 (on demand)\n"), "{tree}");
+    assert!(tree.contains("user 1.0.0\n├─ early 1.0.0\n└─ extra 1.0.0 (optional)\n"), "{tree}");
     let why = lab.say(&["plan", "--stack", "s.toml", "--why", "lazy"]).stdout;
     assert!(why.contains("lazy 1.0.0 runs when it is called first, from "), "{why}");
 }

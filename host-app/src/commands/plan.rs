@@ -66,6 +66,7 @@ pub fn view(
     survey.check_tables(settings, &BTreeSet::new())?;
     let not_run = survey.refused.iter().map(RefusedLine::from).collect();
     let mut plan = PlanView::new(&survey.plan, not_run, None);
+    plan.advice.extend(settings.notice_of_unread());
     plan.advice.extend(settings.names_of_nobody(&survey.names()));
     plan.advice.extend(survey.absent_secrets);
     Ok((plan, settings.check_lock(&survey.plan)))
@@ -128,11 +129,12 @@ fn branches<'a>(
     shown: &mut BTreeSet<&'a str>,
     text: &mut String,
 ) {
+    let number = line.needs.len() + line.uses.len();
     for (at, need) in line.needs.iter().enumerate() {
-        let last = at + 1 == line.needs.len();
+        let last = at + 1 == number;
         let below = plan.run.iter().find(|other| other.name() == *need);
         let is_new = shown.insert(need);
-        let more = below.is_some_and(|below| !below.needs.is_empty());
+        let more = below.is_some_and(|below| !below.needs.is_empty() || !below.uses.is_empty());
         let mark = if more && !is_new { " (above)" } else { "" };
         let name = below.map_or_else(|| need.clone(), RunLine::marked);
         let _ = writeln!(text, "{indent}{} {name}{mark}", if last { "└─" } else { "├─" });
@@ -146,6 +148,11 @@ fn branches<'a>(
                 text,
             );
         }
+    }
+    // It could do without these, which have places of their own.
+    for (at, used) in line.uses.iter().enumerate() {
+        let mark = if at + 1 == line.uses.len() { "└─" } else { "├─" };
+        let _ = writeln!(text, "{indent}{mark} {used} (optional)");
     }
 }
 

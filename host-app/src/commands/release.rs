@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::args::Common;
 use crate::control::{Client, Request};
 use crate::exit::{Exit, Failure};
-use crate::settings::{Settings, tell};
+use crate::settings::{Settings, done_by_hand};
 use crate::terminal::{Output, one_line};
 
 /// Takes back that plugins are held back which took their host down.
@@ -20,12 +20,15 @@ pub fn run(common: &Common, which: Option<&str>, output: &Output) -> Result<Exit
         }
         None => {
             let registry = settings.keeping.demand()?;
-            let released = registry.release(&selector)?;
-            let events = released.iter().map(|held| {
+            let event = |held: &HeldBack| {
                 let (id, version) = (held.plugin.clone(), Some(held.version.clone()));
                 Event::new(id, version, EventKind::Released, "")
-            });
-            tell(&*registry, &events.collect::<Vec<_>>())?;
+            };
+            let released = done_by_hand(
+                &*registry,
+                || registry.release(&selector),
+                |released| released.iter().map(event).collect(),
+            )?;
             (released, false)
         }
     };

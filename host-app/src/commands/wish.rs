@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::control::Action;
 use crate::exit::{Exit, Failure};
-use crate::settings::{Settings, tell};
+use crate::settings::{Settings, done_by_hand};
 use crate::survey::{Surveyor, unknown};
 use crate::terminal::Output;
 
@@ -36,8 +36,11 @@ pub fn run(
         Action::Enable => ("enabled", Wish::enabled(versions.clone()), EventKind::Enabled),
         _ => ("disabled", Wish::disabled(), EventKind::Disabled),
     };
-    registry.set_wish(&id, Some(wish))?;
-    tell(&*registry, &[Event::new(id.clone(), None, kind, "")])?;
+    done_by_hand(
+        &*registry,
+        || registry.set_wish(&id, Some(wish.clone())),
+        |()| vec![Event::new(id.clone(), None, kind.clone(), "")],
+    )?;
     let versions = versions.map(|versions| versions.to_string());
     if output.json {
         output.json(&json!({ "plugin": { "id": id }, "wish": word, "versions": versions }))?;

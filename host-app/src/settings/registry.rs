@@ -207,21 +207,41 @@ impl Keeping {
     }
 }
 
-/// Adds to the history what is done; that it was done does not hang on that. But it is not
-/// done where another registry lies there now.
-pub fn tell(registry: &dyn Registry, events: &[Event]) -> Result<(), RegistryError> {
+/// Does what somebody wants by hand while no host runs, and adds it to the history. Once
+/// more, where what it was done to is not the registry any more.
+pub fn done_by_hand<T>(
+    registry: &dyn Registry,
+    action: impl Fn() -> Result<T, RegistryError>,
+    events: impl Fn(&T) -> Vec<Event>,
+) -> Result<T, RegistryError> {
+    let once = || {
+        let done = action()?;
+        tell(registry, &events(&done)).map(|()| done)
+    };
+    match once() {
+        Err(error) if error.is_begun_anew() => {
+            log::warn!("{}: {}", error.code(), full_message(&error));
+            once()
+        }
+        outcome => outcome,
+    }
+}
+
+/// That something was done does not hang on the history, but on that it was done here.
+fn tell(registry: &dyn Registry, events: &[Event]) -> Result<(), RegistryError> {
+    use RegistryError::{Foreign, Newer, NotSetAside};
     if events.is_empty() {
         return Ok(());
     }
     match registry.append(events) {
-        Err(error) if error.is_begun_anew() => return Err(error),
-        Err(error) => {
+        Err(error @ (Foreign { .. } | Newer { .. } | NotSetAside { .. })) => Err(error),
+        Err(error) if !error.is_begun_anew() => {
             let (code, problem, help) = (error.code(), full_message(&error), error.hint());
             log::warn!("{code}: {problem}; it is done, and not in the history; help: {help}");
+            Ok(())
         }
-        Ok(()) => {}
+        outcome => outcome,
     }
-    Ok(())
 }
 
 /// What is found only when it is read: that there is no room for a database's log, and, of a
@@ -256,24 +276,29 @@ fn notice(path: &Path, what: &str, set_aside: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::fs::Permissions;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use plugbay_loader::PluginId;
     use plugbay_loader::registry::{
-        Begin, ContentHash, Doing, Ending, EventKind, HeldBack, HostProcess, Reason, RecordKey,
-        Wish,
+        Begin, Choice, ContentHash, Doing, Ending, EventKind, HeldBack, HistoryQuery, HostProcess,
+        Reason, RecordKey, Wish,
     };
 
     use super::*;
 
     fn path(text: &str) -> Option<PathBuf> {
+        keeping(text).path
+    }
+
+    fn keeping(text: &str) -> Keeping {
         #[derive(Deserialize)]
         struct File {
             registry: Option<Written>,
         }
         let file: File = toml::from_str(text).unwrap();
-        Keeping::new(file.registry, Path::new("/etc/plugbay"), "mine").path
+        Keeping::new(file.registry, Path::new("/etc/plugbay"), "mine")
     }
 
     /// As where the disk is full, or only to be read.
@@ -319,16 +344,33 @@ mod tests {
     }
 
     #[test]
-    fn what_went_with_the_registry_that_was_there_is_not_done() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("registry.db");
-        let registry = SqliteRegistry::open(&path).unwrap().registry;
-        let event = Event::new("sql".parse().unwrap(), None, EventKind::Disabled, "");
-        tell(&registry, std::slice::from_ref(&event)).unwrap();
-        fs::rename(&path, folder.path().join("elsewhere")).unwrap();
-        fs::remove_file(folder.path().join("registry.db-wal")).unwrap();
-        drop(SqliteRegistry::open(&path).unwrap());
-        assert_eq!(tell(&registry, &[event]).unwrap_err().code(), "PB1610");
+    fn what_went_with_the_registry_that_was_there_is_done_once_more() {
+        for kind in ["sqlite", "file"] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("known");
+            let keeping = keeping(&format!("registry = {{ kind = '{kind}', path = {path:?} }}"));
+            let registry = keeping.open().unwrap().registry;
+            let id: PluginId = "sql".parse().unwrap();
+            let tries = Cell::new(0);
+            let disable = || {
+                registry.set_wish(&id, Some(Wish::disabled()))?;
+                tries.set(tries.get() + 1);
+                if tries.get() == 1 {
+                    // Between what is done and the history.
+                    fs::remove_dir_all(folder.path()).unwrap();
+                    fs::create_dir(folder.path()).unwrap();
+                    keeping.open().unwrap();
+                }
+                Ok(())
+            };
+            let event = |(): &()| vec![Event::new(id.clone(), None, EventKind::Disabled, "")];
+            done_by_hand(&*registry, disable, event).unwrap();
+            assert_eq!(tries.get(), 2, "{kind}");
+            let there = keeping.open().unwrap().registry;
+            let wish = there.wishes().unwrap().remove(&id).unwrap();
+            assert_eq!(wish.choice, Choice::Disabled, "{kind}");
+            assert_eq!(there.history(&HistoryQuery::new()).unwrap().len(), 1, "{kind}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ impl Setting {
             plugin_path: None,
             default_folder: Some("/default".into()),
             default_file: Some(path),
+            current_folder: "/nowhere".into(),
             watch: WatchEnvironment::default(),
         };
         Self { folder, common: Common::default(), environment }
@@ -226,6 +227,24 @@ fn a_missing_file_is_an_error_only_when_it_was_named() {
     setting.common.config = Some("/nowhere/host.toml".into());
     let failure = setting.read().unwrap_err();
     assert_eq!((failure.code.as_str(), failure.exit), ("PB1002", Exit::NotFound));
+}
+
+#[test]
+fn a_file_in_the_current_folder_is_not_read_and_said_so_where_none_is() {
+    let beside = |default: &str, named: Option<&str>| {
+        let mut setting = Setting::new("name = 'x'");
+        setting.environment.current_folder = setting.folder.path().to_owned();
+        setting.environment.default_file = Some(setting.folder.path().join(default));
+        setting.common.config = named.map(|name| setting.folder.path().join(name));
+        let (settings, folder) = setting.read().unwrap();
+        let shown = folder.path().join("host.toml").display().to_string();
+        (settings.name.clone(), settings.notice_of_unread().map(|it| it.replace(&shown, "F")))
+    };
+    let notice = "F in this folder is not read; help: read it with --config F";
+    assert_eq!(beside("none.toml", None), ("host-app".into(), Some(notice.into())));
+    assert_eq!(beside("host.toml", None), ("x".into(), None));
+    assert_eq!(beside("none.toml", Some("host.toml")), ("x".into(), None));
+    assert_eq!(Setting::new("").read().unwrap().0.notice_of_unread(), None);
 }
 
 #[test]

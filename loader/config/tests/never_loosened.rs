@@ -353,7 +353,7 @@ fn secrets_of(schema: &Schema, value: &Value) -> Vec<KeyPath> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 2, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(120))]
 
     #[test]
     fn what_is_taken_the_base_takes(
@@ -379,7 +379,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 6, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
     fn what_is_taken_each_of_two_bases_takes(

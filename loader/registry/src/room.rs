@@ -5,32 +5,37 @@
 use std::fs::File;
 use std::path::Path;
 
-use crate::RegistryError;
 use crate::error::io_error;
+use crate::{Event, RegistryError};
 
-/// For any number of attempts, in bytes: pages that a database changes besides, and what
-/// another host writes between the two.
+/// Always, in bytes: pages that a database changes besides, and what another host writes
+/// between the beginning and the end of an attempt.
 const AT_LEAST: usize = 64 << 10;
 /// For each record, and for the beginning and the end of each attempt, in bytes.
 const FOR_EACH: usize = 2 << 10;
-/// So many events take as much as one of these.
-const EVENTS: usize = 8;
+/// For each event, in bytes, besides its text: its page in an index.
+const FOR_EVENT: usize = 512;
 
-/// What takes as much as so many events.
-pub(crate) fn of_events(events: usize) -> usize {
-    events.div_ceil(EVENTS)
+/// For so many records, or for so many attempts from beginning to end, in bytes.
+pub(crate) fn of(rows: usize) -> usize {
+    rows * FOR_EACH
 }
 
-/// Sees to it that there is room behind the end of a file for so many records or attempts, and
-/// for the ends of others, whatever other files take; what is written to this one takes it.
-/// The file is as long as before.
+/// For these events, in bytes.
+pub(crate) fn of_events(events: &[Event]) -> usize {
+    events.iter().map(|event| FOR_EVENT + event.text.len()).sum()
+}
+
+/// Sees to it that there is room behind the end of a file for so many bytes, and for the ends
+/// of other attempts, whatever other files take; what is written to this one takes it. The
+/// file is as long as before.
 ///
 /// # Errors
 ///
 /// Where there is no such room.
-pub(crate) fn keep(path: &Path, file: &File, rows: usize) -> Result<(), RegistryError> {
+pub(crate) fn keep(path: &Path, file: &File, bytes: usize) -> Result<(), RegistryError> {
     let length = file.metadata().map_err(io_error("write", path))?.len();
-    take(file, length, AT_LEAST + rows * FOR_EACH).map_err(io_error("write", path))
+    take(file, length, AT_LEAST + bytes).map_err(io_error("write", path))
 }
 
 /// What the file system cannot take beforehand, it may have later.

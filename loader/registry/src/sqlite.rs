@@ -96,13 +96,17 @@ impl SqliteRegistry {
         self.write_with(true, write)
     }
 
-    /// For what is written all the time: so many rows leave the room for the ends of attempts.
+    /// For what is written all the time: so many bytes leave the room for the ends of attempts.
     fn write_in_room<T>(
         &self,
-        rows: usize,
+        bytes: usize,
         write: impl FnOnce(&Transaction) -> Result<T, Trouble>,
     ) -> Result<T, RegistryError> {
-        self.keep_room(rows)?;
+        if let Err(full) = self.keep_room(bytes) {
+            // That another database lies there now goes before that.
+            self.with("write", |_| Ok(()))?;
+            return Err(full);
+        }
         self.write(write)
     }
 
@@ -234,10 +238,10 @@ impl SqliteRegistry {
 
     /// In the log, which is there since the database was read, and on which SQLite has no
     /// locks that would go when it is closed here.
-    fn keep_room(&self, rows: usize) -> Result<(), RegistryError> {
+    fn keep_room(&self, bytes: usize) -> Result<(), RegistryError> {
         let log = self.place.beside(Self::LOG);
         match OpenOptions::new().write(true).open(&log) {
-            Ok(file) => room::keep(&log, &file, rows),
+            Ok(file) => room::keep(&log, &file, bytes),
             // If it matters, what is written next tells it.
             Err(_) => Ok(()),
         }
@@ -250,15 +254,17 @@ impl SqliteRegistry {
 
 impl Registry for SqliteRegistry {
     fn record(&self, records: &[PluginRecord]) -> Result<(), RegistryError> {
-        self.write_in_room(records.len(), |transaction| plugins::record(transaction, records))
+        self.write_in_room(room::of(records.len()), |transaction| {
+            plugins::record(transaction, records)
+        })
     }
 
     fn mark(&self, marks: &[Mark]) -> Result<usize, RegistryError> {
-        self.write_in_room(marks.len(), |transaction| plugins::mark(transaction, marks))
+        self.write_in_room(room::of(marks.len()), |transaction| plugins::mark(transaction, marks))
     }
 
     fn forget(&self, keys: &[RecordKey]) -> Result<usize, RegistryError> {
-        self.write_in_room(keys.len(), |transaction| plugins::forget(transaction, keys))
+        self.write_in_room(room::of(keys.len()), |transaction| plugins::forget(transaction, keys))
     }
 
     fn query(&self, query: &Query) -> Result<Vec<PluginRecord>, RegistryError> {
@@ -293,7 +299,7 @@ impl Registry for SqliteRegistry {
     }
 
     fn append(&self, events: &[Event]) -> Result<(), RegistryError> {
-        self.write_in_room(room::of_events(events.len()), |transaction| {
+        self.write_in_room(room::of_events(events), |transaction| {
             happenings::append(transaction, events, &self.limits)
         })
     }
@@ -303,11 +309,11 @@ impl Registry for SqliteRegistry {
     }
 
     fn begin_attempt(&self, begin: &Begin) -> Result<AttemptId, RegistryError> {
-        self.write_in_room(1, |transaction| happenings::begin_attempt(transaction, begin))
+        self.write_in_room(room::of(1), |transaction| happenings::begin_attempt(transaction, begin))
     }
 
     fn begin_attempts(&self, begin: &[Begin]) -> Result<Vec<AttemptId>, RegistryError> {
-        self.write_in_room(begin.len(), |transaction| {
+        self.write_in_room(room::of(begin.len()), |transaction| {
             begin.iter().map(|begin| happenings::begin_attempt(transaction, begin)).collect()
         })
     }

@@ -229,7 +229,7 @@ fn what_a_killed_host_was_writing_is_removed() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 5, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     /// Wherever a file is damaged: it opens, as a whole or as a new one, and works.
     #[test]

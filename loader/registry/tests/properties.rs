@@ -309,7 +309,7 @@ fn all_but_open_of(registry: &dyn Registry) -> impl PartialEq + std::fmt::Debug 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 4, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn all_registries_answer_alike(actions in vec(actions(), 1..60)) {

@@ -354,6 +354,8 @@ fn begins_on_a_disk_that_fills() {
         match registry.begin_attempts(&all) {
             Ok(ids) => {
                 // By other hosts of this registry, and by everybody else.
+                let many: Vec<_> = (0..1_000).map(event).collect();
+                while registry.append(&many).is_ok() {}
                 while registry.append(&[event(begun)]).is_ok() {}
                 fill(&mut ballast);
                 while registry.append(&[event(begun)]).is_ok() {}

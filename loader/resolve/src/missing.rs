@@ -37,7 +37,8 @@ impl Missing {
         self.wants.split(' ').next() == Some(id.as_str())
     }
 
-    pub(crate) fn hint(&self) -> String {
+    /// What to do about it; `lacks` is what to look for where there is nothing of it.
+    pub(crate) fn hint(&self, lacks: &str) -> String {
         match &self.because {
             // Another version may run, which does not do.
             Some(Because { name, root: None, help, .. }) if self.is_of(&name.id) => {
@@ -50,7 +51,7 @@ impl Missing {
                 format!("begin with {}: host-app plan --why {}", root.id, root.id)
             }
             None if !self.refused.is_empty() => "replace the file that is refused".into(),
-            None => format!("put {} into a plugins folder", self.wants),
+            None => format!("put {lacks} into a plugins folder"),
         }
     }
 }

@@ -291,7 +291,7 @@ impl Reason {
                 "name the kind in the host's configuration, [kinds], or use another host".into()
             }
             Self::WrongKind { with, .. } => {
-                format!("use the version of {} that {id} was made for, or leave it out", with.id)
+                format!("use the version of {} that {id} was made for, or leave {id} out", with.id)
             }
             Self::SameBytes { .. } | Self::Older { .. } => "remove one of the files".into(),
             Self::Ambiguous { .. } => {
@@ -306,7 +306,8 @@ impl Reason {
             Self::Dependency(missing) if missing.is_of(id) => {
                 format!("use a version of {id} that does not need another one in its own place")
             }
-            Self::Dependency(missing) | Self::Need(missing) => missing.hint(),
+            Self::Dependency(missing) => missing.hint(&missing.wants),
+            Self::Need(missing) => missing.hint(&format!("a plugin that offers {}", missing.wants)),
             Self::Conflict { with, said_by: Some(by), .. } => {
                 format!("take {id} or {}, or the conflict between them, out of {by}", with.id)
             }

@@ -347,7 +347,7 @@ fn is_true(reason: &Reason, own: &Manifest, run: &[&Manifest], policy: &Policy) 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4 * ProptestConfig::default().cases, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn the_best_set_runs_and_every_reason_is_true(offers in folder(), policy in a_policy()) {

@@ -117,6 +117,9 @@ fn a_contract_that_is_needed_must_be_offered_by_another_plugin() {
         "app 1.0.0: needs acme.store 1.3; own 1.0.0 is not run: needs acme.store 1.3, found old \
          1.0.0 with 1.2, own 1.0.0 with 1.3"
     );
+    let alone = self::support::told(&[offer("app", "1.0.0", needs)], &policy());
+    let help = "app 1.0.0: put a plugin that offers acme.store 1.3 into a plugins folder";
+    assert_eq!(alone.help(), [help]);
     let new = offer("new", "1.0.0", itself);
     let told = self::support::told(&[offer("app", "1.0.0", needs), new], &policy());
     assert_eq!(told.levels(), [["new"], ["app"]]);
@@ -515,6 +518,8 @@ fn integration_points_are_advice_or_errors() {
         wrong.why(),
         ["bridge 1.0.0: works with mlflow 2.0.0 as tracker, which is registry"]
     );
+    let help = "use the version of mlflow that bridge was made for, or leave bridge out";
+    assert_eq!(wrong.help(), [format!("bridge 1.0.0: {help}")]);
 }
 
 #[test]

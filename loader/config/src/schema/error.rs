@@ -53,11 +53,11 @@ pub enum SchemaError {
         what: String,
     },
     /// It has a rule that is looser than a base's.
-    #[error("{origin} loosens `{property}`: it has `{own_rule}`, and {base} has `{base_rule}`")]
+    #[error("{origin} loosens {}: it has `{own_rule}`, and {base} has `{base_rule}`", named(.property))]
     Loosened {
         /// Which schema.
         origin: Arc<Origin>,
-        /// The property, as people write it.
+        /// The property, as people write it; empty for the configuration itself.
         property: String,
         /// The base.
         base: Arc<Origin>,
@@ -97,11 +97,11 @@ pub enum SchemaError {
         other: Owner,
     },
     /// A default does not fit what holds for its place.
-    #[error("{origin} has a default for `{property}` that does not fit: {problem}")]
+    #[error("{origin} has a default for {} that does not fit: {problem}", named(.property))]
     Default {
         /// Which schema.
         origin: Arc<Origin>,
-        /// The property, as people write it.
+        /// The property, as people write it; empty for the configuration itself.
         property: String,
         /// What does not fit.
         problem: String,
@@ -154,6 +154,9 @@ impl SchemaError {
             Self::Loosened { .. } => {
                 "write a rule that is as strict, or none: the base's holds anyway".into()
             }
+            Self::MissingBase { known, .. } if known.is_empty() => {
+                "add the plugin that has it, or extend none".into()
+            }
             Self::MissingBase { known, .. } => {
                 let known = listed(known.iter().map(BaseId::as_str));
                 format!("correct the id, or add the plugin that has it; there are: {known}")
@@ -182,6 +185,10 @@ impl SchemaError {
             | Self::Secret { origin, .. } => &origin.owner,
         }
     }
+}
+
+fn named(property: &str) -> String {
+    if property.is_empty() { "the configuration itself".into() } else { format!("`{property}`") }
 }
 
 fn at(place: &str) -> String {

@@ -14,7 +14,6 @@ use super::reference::Reference;
 use super::source::Source;
 use super::sources::Sources;
 use super::{Declared, Schema};
-use crate::key_path::KeyPath;
 use crate::shown::short;
 
 /// How long a chain of bases that extend each other may be.
@@ -247,7 +246,7 @@ impl Schemas {
                 if let Some(looser) = looser {
                     return Err(SchemaError::Loosened {
                         origin: source.origin.clone(),
-                        property: property(&looser.path),
+                        property: looser.path.to_string(),
                         base: base.origin.clone(),
                         base_rule: looser.base,
                         own_rule: looser.own,
@@ -267,8 +266,4 @@ impl Schemas {
 /// The bases' names in the joined document.
 fn names(line: &[(&BaseId, &Source)]) -> Vec<String> {
     line.iter().map(|(id, _)| format!("source.{id}")).collect()
-}
-
-fn property(path: &KeyPath) -> String {
-    if path.is_top() { "the configuration itself".into() } else { path.to_string() }
 }

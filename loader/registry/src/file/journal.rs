@@ -139,12 +139,13 @@ impl Journal {
         if self.length()? > self.read {
             self.file.set_len(self.read).map_err(failed())?;
         }
-        match &step {
-            Step::Begun(attempts) => room::keep(&self.path, &self.file, attempts.len())?,
-            Step::Events(events) => {
-                room::keep(&self.path, &self.file, room::of_events(events.len()))?;
-            }
-            Step::Over(_) | Step::Crashed(_) => {}
+        let later = match &step {
+            Step::Begun(attempts) => Some(room::of(attempts.len())),
+            Step::Events(_) => Some(0),
+            Step::Over(_) | Step::Crashed(_) => None,
+        };
+        if let Some(later) = later {
+            room::keep(&self.path, &self.file, line.len() + later)?;
         }
         if let Err(error) = self.file.write_all(&line) {
             // What is not whole is cut off here, or by who writes next.
