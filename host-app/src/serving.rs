@@ -82,8 +82,7 @@ impl Serving {
                 )
             }));
         }
-        notices.extend(settings.notice_of_unread());
-        notices.extend(settings.names_of_nobody(&names_in(&host)));
+        notices.extend(settings.notices(&names_in(&host)));
         let server = Server::new(host.clone(), about, settings.folders, surveyor, kept);
         claim.publish()?;
         notices.extend(report.notices.iter().map(ToString::to_string));

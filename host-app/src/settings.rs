@@ -60,7 +60,8 @@ pub struct Settings {
     pub socket: Place,
     /// The config file that was read, if any.
     pub file: Option<PathBuf>,
-    /// What looks like one in the current folder, where none was read.
+    /// What looks like one in the current folder, where none was read and nobody named
+    /// folders.
     unread: Option<PathBuf>,
     pub allow_world_writable: bool,
     /// What ran the last time, where that was written down.
@@ -190,8 +191,7 @@ impl Settings {
             plugin_path: env::var_os(PLUGIN_PATH),
             default_folder: default_data_dir().map(|dir| dir.join("plugins")),
             default_file: default_file(),
-            // Names are then looked up where the program runs.
-            current_folder: PathBuf::new(),
+            current_folder: env::current_dir().unwrap_or_default(),
             watch: WatchEnvironment {
                 no_watch: env::var_os(reloading::NO_WATCH),
                 poll: env::var_os(reloading::POLL),
@@ -205,10 +205,6 @@ impl Settings {
             (Some(path), _) => Some(path.clone()),
             (None, Some(path)) if path.exists() => Some(path),
             (None, _) => None,
-        };
-        let unread = match &path {
-            Some(_) => None,
-            None => first_file(&environment.current_folder),
         };
         let (file, tables, written) = path.as_deref().map(read).transpose()?.unwrap_or_default();
         // `absolute` fails for the empty path only, which stays what it is.
@@ -230,6 +226,10 @@ impl Settings {
             (folders.iter().map(|folder| base.join(folder)).collect(), Source::File)
         } else {
             (vec![environment.default_folder.ok_or(BuildError::NoHome)?], Source::Default)
+        };
+        let unread = match (&path, folders_from) {
+            (None, Source::Default) => first_file(&environment.current_folder),
+            _ => None,
         };
         let socket = match (&common.socket, &file.socket) {
             (Some(path), _) => Place::Named(absolute(path)),
@@ -300,11 +300,11 @@ impl Settings {
         })
     }
 
-    /// Says it where the user most likely means a config file that was not read: what a
-    /// folder has of plugins is run by nobody who only goes there.
+    /// That a config file in the current folder is not read, where it is most likely meant:
+    /// nobody who only goes to a folder runs what somebody left there.
     pub fn notice_of_unread(&self) -> Option<String> {
         let path = printable(self.unread.as_ref()?);
-        Some(format!("{path} in this folder is not read; help: read it with --config {path}"))
+        Some(format!("PB1041: {path} is not read; help: if it is meant, name it with --config"))
     }
 
     /// A host for one command: it does what was wished, and records nothing.
@@ -417,7 +417,7 @@ fn default_file() -> Option<PathBuf> {
 }
 
 fn first_file(folder: &Path) -> Option<PathBuf> {
-    FILE_NAMES.iter().map(|name| folder.join(name)).find(|file| file.exists())
+    FILE_NAMES.iter().map(|name| folder.join(name)).find(|file| file.is_file())
 }
 
 /// TOML, YAML or JSON, by its name.

@@ -35,7 +35,7 @@ pub fn run(common: &Common, paths: &[PathBuf], output: &Output) -> Result<Exit, 
     if paths.is_empty() {
         survey.check_tables(&settings, &BTreeSet::new())?;
         let names = survey.names();
-        survey.notices.extend(settings.names_of_nobody(&names));
+        survey.notices.extend(settings.notices(&names));
     }
 
     let exits: Vec<_> = survey.refused.iter().map(|refusal| Exit::of(&refusal.error)).collect();

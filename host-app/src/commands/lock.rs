@@ -14,6 +14,9 @@ use crate::terminal::{Output, one_line};
 /// Writes down what would run, so that nothing else does with `--locked`.
 pub fn run(common: &Common, output: &Output) -> Result<Exit, Failure> {
     let mut settings = Settings::read(common)?;
+    if let Some(notice) = settings.notice_of_unread() {
+        log::warn!("{notice}");
+    }
     // What it names now is what shall be found out.
     settings.locked = false;
     let bar = Bar::new();

@@ -66,8 +66,7 @@ pub fn view(
     survey.check_tables(settings, &BTreeSet::new())?;
     let not_run = survey.refused.iter().map(RefusedLine::from).collect();
     let mut plan = PlanView::new(&survey.plan, not_run, None);
-    plan.advice.extend(settings.notice_of_unread());
-    plan.advice.extend(settings.names_of_nobody(&survey.names()));
+    plan.advice.extend(settings.notices(&survey.names()));
     plan.advice.extend(survey.absent_secrets);
     Ok((plan, settings.check_lock(&survey.plan)))
 }
@@ -104,7 +103,7 @@ fn or_dash(words: &[String]) -> String {
     if words.is_empty() { "-".into() } else { words.join(", ") }
 }
 
-/// Those that nobody needs, and below each what it needs.
+/// Those that nobody needs, and below each what it needs and uses.
 fn tree(plan: &PlanView, output: &Output) -> String {
     if plan.run.is_empty() {
         return "Nothing runs.\n".to_owned();
@@ -152,7 +151,9 @@ fn branches<'a>(
     // It could do without these, which have places of their own.
     for (at, used) in line.uses.iter().enumerate() {
         let mark = if at + 1 == line.uses.len() { "└─" } else { "├─" };
-        let _ = writeln!(text, "{indent}{mark} {used} (optional)");
+        let name = plan.run.iter().find(|other| other.name() == *used);
+        let name = name.map_or_else(|| used.clone(), RunLine::marked);
+        let _ = writeln!(text, "{indent}{mark} {name} (optional)");
     }
 }
 

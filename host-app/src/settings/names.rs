@@ -37,6 +37,11 @@ enum What {
 }
 
 impl Settings {
+    /// What is odd about the config file, or about there being none.
+    pub fn notices(&self, there: &Names) -> Vec<String> {
+        self.notice_of_unread().into_iter().chain(self.names_of_nobody(there)).collect()
+    }
+
     /// Each name of a plugin or a kind in the config file that nothing has, with its place,
     /// as a notice: a plugin may come later.
     pub fn names_of_nobody(&self, there: &Names) -> Vec<String> {

@@ -220,22 +220,22 @@ pub fn done_by_hand<T>(
     };
     match once() {
         Err(error) if error.is_begun_anew() => {
-            log::warn!("{}: {}", error.code(), full_message(&error));
+            log::warn!("{}: {}", error.code(), loss(&error));
             once()
         }
         outcome => outcome,
     }
 }
 
-/// That something was done does not hang on the history, but on that it was done here.
+/// That something was done does not hang on the history, but on that it was done to what lies
+/// there now.
 fn tell(registry: &dyn Registry, events: &[Event]) -> Result<(), RegistryError> {
-    use RegistryError::{Foreign, Newer, NotSetAside};
     if events.is_empty() {
         return Ok(());
     }
     match registry.append(events) {
-        Err(error @ (Foreign { .. } | Newer { .. } | NotSetAside { .. })) => Err(error),
         Err(error) if !error.is_begun_anew() => {
+            registry.wishes()?;
             let (code, problem, help) = (error.code(), full_message(&error), error.hint());
             log::warn!("{code}: {problem}; it is done, and not in the history; help: {help}");
             Ok(())
@@ -249,13 +249,18 @@ fn tell(registry: &dyn Registry, events: &[Event]) -> Result<(), RegistryError> 
 fn readable(mut kept: Kept) -> Result<Kept, RegistryError> {
     match kept.registry.wishes() {
         Ok(_) => {}
-        Err(RegistryError::Damaged { path, what, set_aside }) => {
-            kept.notices.push(notice(&path, &what, &set_aside));
-        }
-        Err(error) if error.is_begun_anew() => kept.notices.push(full_message(&error)),
+        Err(error) if error.is_begun_anew() => kept.notices.push(loss(&error)),
         Err(error) => return Err(error),
     }
     Ok(kept)
+}
+
+/// What it means that a registry was begun anew.
+fn loss(error: &RegistryError) -> String {
+    match error {
+        RegistryError::Damaged { path, what, set_aside } => notice(path, what, set_aside),
+        _ => full_message(error),
+    }
 }
 
 fn kept<R: Registry + 'static>(opened: Opened<R>) -> Kept {
@@ -370,6 +375,24 @@ mod tests {
             let wish = there.wishes().unwrap().remove(&id).unwrap();
             assert_eq!(wish.choice, Choice::Disabled, "{kind}");
             assert_eq!(there.history(&HistoryQuery::new()).unwrap().len(), 1, "{kind}");
+        }
+    }
+
+    #[test]
+    fn what_is_gone_with_its_folder_is_not_said_to_be_done() {
+        for kind in ["sqlite", "file"] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("known");
+            let keeping = keeping(&format!("registry = {{ kind = '{kind}', path = {path:?} }}"));
+            let registry = keeping.open().unwrap().registry;
+            let id: PluginId = "sql".parse().unwrap();
+            let disable = || {
+                registry.set_wish(&id, Some(Wish::disabled()))?;
+                fs::remove_dir_all(folder.path()).unwrap();
+                Ok(())
+            };
+            let event = |(): &()| vec![Event::new(id.clone(), None, EventKind::Disabled, "")];
+            assert!(done_by_hand(&*registry, disable, event).is_err(), "{kind}");
         }
     }
 

@@ -231,8 +231,9 @@ fn a_missing_file_is_an_error_only_when_it_was_named() {
 
 #[test]
 fn a_file_in_the_current_folder_is_not_read_and_said_so_where_none_is() {
-    let beside = |default: &str, named: Option<&str>| {
+    let beside = |default: &str, named: Option<&str>, plugins: &[&str]| {
         let mut setting = Setting::new("name = 'x'");
+        setting.common.plugins = paths(plugins);
         setting.environment.current_folder = setting.folder.path().to_owned();
         setting.environment.default_file = Some(setting.folder.path().join(default));
         setting.common.config = named.map(|name| setting.folder.path().join(name));
@@ -240,11 +241,11 @@ fn a_file_in_the_current_folder_is_not_read_and_said_so_where_none_is() {
         let shown = folder.path().join("host.toml").display().to_string();
         (settings.name.clone(), settings.notice_of_unread().map(|it| it.replace(&shown, "F")))
     };
-    let notice = "F in this folder is not read; help: read it with --config F";
-    assert_eq!(beside("none.toml", None), ("host-app".into(), Some(notice.into())));
-    assert_eq!(beside("host.toml", None), ("x".into(), None));
-    assert_eq!(beside("none.toml", Some("host.toml")), ("x".into(), None));
-    assert_eq!(Setting::new("").read().unwrap().0.notice_of_unread(), None);
+    let notice = "PB1041: F is not read; help: if it is meant, name it with --config";
+    assert_eq!(beside("none.toml", None, &[]), ("host-app".into(), Some(notice.into())));
+    assert_eq!(beside("host.toml", None, &[]), ("x".into(), None));
+    assert_eq!(beside("none.toml", Some("host.toml"), &[]), ("x".into(), None));
+    assert_eq!(beside("none.toml", None, &["/p"]), ("host-app".into(), None));
 }
 
 #[test]

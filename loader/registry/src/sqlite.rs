@@ -104,8 +104,10 @@ impl SqliteRegistry {
     ) -> Result<T, RegistryError> {
         if let Err(full) = self.keep_room(bytes) {
             // That another database lies there now goes before that.
-            self.with("write", |_| Ok(()))?;
-            return Err(full);
+            return match self.with("write", |_| Ok(())) {
+                Err(error) if error.is_begun_anew() => Err(error),
+                _ => Err(full),
+            };
         }
         self.write(write)
     }

@@ -307,7 +307,9 @@ impl Reason {
                 format!("use a version of {id} that does not need another one in its own place")
             }
             Self::Dependency(missing) => missing.hint(&missing.wants),
-            Self::Need(missing) => missing.hint(&format!("a plugin that offers {}", missing.wants)),
+            Self::Need(missing) => {
+                missing.hint(&format!("another plugin that offers {}", missing.wants))
+            }
             Self::Conflict { with, said_by: Some(by), .. } => {
                 format!("take {id} or {}, or the conflict between them, out of {by}", with.id)
             }

@@ -118,7 +118,7 @@ fn a_contract_that_is_needed_must_be_offered_by_another_plugin() {
          1.0.0 with 1.2, own 1.0.0 with 1.3"
     );
     let alone = self::support::told(&[offer("app", "1.0.0", needs)], &policy());
-    let help = "app 1.0.0: put a plugin that offers acme.store 1.3 into a plugins folder";
+    let help = "app 1.0.0: put another plugin that offers acme.store 1.3 into a plugins folder";
     assert_eq!(alone.help(), [help]);
     let new = offer("new", "1.0.0", itself);
     let told = self::support::told(&[offer("app", "1.0.0", needs), new], &policy());
