@@ -196,11 +196,22 @@ fn a_damaged_registry_is_told_of_at_the_start_and_made_anew() {
     drop(opened);
     assert!(home.say(&["doctor"]).stdout.contains("registry.db: plugins: 1"));
     // A whole database, with a row that nobody can have written: it is found when it is read.
-    let database = Connection::open(&path).unwrap();
-    database.execute("INSERT INTO wish (id, document) VALUES ('No Id', '{}')", []).unwrap();
-    drop(database);
+    let damage = || {
+        let database = Connection::open(&path).unwrap();
+        database.execute("INSERT INTO wish (id, document) VALUES ('No Id', '{}')", []).unwrap();
+    };
+    damage();
     let host = home.run(&[]);
     assert!(host.table.contains("made anew") && host.table.contains("active"), "{}", host.table);
+    host.signal("-TERM");
+    host.wait();
+    // What is disabled then is so in the new one.
+    damage();
+    let said = home.say(&["disable", "misbehave"]);
+    assert!(said.stderr.contains("made anew"), "{}", said.stderr);
+    said.ok();
+    let host = home.run(&[]);
+    assert!(host.table.contains("PB0305: is disabled"), "{}", host.table);
 }
 
 /// What was disabled ran.

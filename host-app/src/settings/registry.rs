@@ -193,7 +193,7 @@ impl Keeping {
 
     /// The one that outlives this command.
     pub fn demand(&self) -> Result<Arc<dyn Registry>, Failure> {
-        let kept = self.open()?;
+        let kept = self.open().and_then(readable)?;
         kept.notices.iter().for_each(|notice| log::warn!("{notice}"));
         if kept.durable {
             return Ok(kept.registry);
@@ -247,7 +247,8 @@ fn tell(registry: &dyn Registry, events: &[Event]) -> Result<(), RegistryError> 
 /// What is found only when it is read: that there is no room for a database's log, and, of a
 /// row, that it is damaged.
 fn readable(mut kept: Kept) -> Result<Kept, RegistryError> {
-    match kept.registry.wishes() {
+    let by_hand = kept.registry.wishes().and_then(|_| kept.registry.held_back());
+    match by_hand {
         Ok(_) => {}
         Err(error) if error.is_begun_anew() => kept.notices.push(loss(&error)),
         Err(error) => return Err(error),

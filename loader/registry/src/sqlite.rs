@@ -105,8 +105,8 @@ impl SqliteRegistry {
         if let Err(full) = self.keep_room(bytes) {
             // That another database lies there now goes before that.
             return match self.with("write", |_| Ok(())) {
-                Err(error) if error.is_begun_anew() => Err(error),
-                _ => Err(full),
+                Ok(()) | Err(RegistryError::Busy { .. }) => Err(full),
+                Err(error) => Err(error),
             };
         }
         self.write(write)
