@@ -30,7 +30,7 @@ use serde_json::{Map, Value};
 
 pub use self::at_start::AtStart;
 pub use self::names::Names;
-pub use self::registry::{Keeping, Kept, done_by_hand};
+pub use self::registry::{Keeping, Kept, again_if_anew, done_by_hand};
 pub use self::reloading::{Interval, Watching};
 use self::reloading::{ReloadTable, WatchEnvironment, WatchTable};
 use self::selection::{Selection, all_there, read_lock};

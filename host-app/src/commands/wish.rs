@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::control::Action;
 use crate::exit::{Exit, Failure};
-use crate::settings::{Settings, done_by_hand};
+use crate::settings::{Settings, again_if_anew, done_by_hand};
 use crate::survey::{Surveyor, unknown};
 use crate::terminal::Output;
 
@@ -59,7 +59,7 @@ fn check(settings: &Settings, registry: &dyn Registry, id: &PluginId) -> Result<
         Ok(!registry.query(&Query::new().id(id.clone()).limit(1))?.is_empty()
             || registry.wishes()?.contains_key(id))
     };
-    if done_by_hand(registry, is_known, |_| Vec::new())? {
+    if again_if_anew(is_known)? {
         return Ok(());
     }
     let survey = Surveyor::new(settings).folders(&settings.folders, |_, _| {})?;

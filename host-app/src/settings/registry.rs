@@ -207,24 +207,27 @@ impl Keeping {
     }
 }
 
-/// Does what somebody wants by hand while no host runs, and adds it to the history. Once
-/// more, where what it was done to is not the registry any more.
+/// Does something with a registry. Once more, where it was begun anew meanwhile.
+pub fn again_if_anew<T>(action: impl Fn() -> Result<T, RegistryError>) -> Result<T, RegistryError> {
+    match action() {
+        Err(error) if error.is_begun_anew() => {
+            log::warn!("{}: {}", error.code(), loss(&error));
+            action()
+        }
+        outcome => outcome,
+    }
+}
+
+/// Does what somebody wants by hand while no host runs, and adds it to the history.
 pub fn done_by_hand<T>(
     registry: &dyn Registry,
     action: impl Fn() -> Result<T, RegistryError>,
     events: impl Fn(&T) -> Vec<Event>,
 ) -> Result<T, RegistryError> {
-    let once = || {
+    again_if_anew(|| {
         let done = action()?;
         tell(registry, &events(&done)).map(|()| done)
-    };
-    match once() {
-        Err(error) if error.is_begun_anew() => {
-            log::warn!("{}: {}", error.code(), loss(&error));
-            once()
-        }
-        outcome => outcome,
-    }
+    })
 }
 
 /// That something was done does not hang on the history, but on that it was done to what lies
@@ -349,13 +352,22 @@ mod tests {
         }
     }
 
+    fn begun(kind: &str) -> (tempfile::TempDir, Keeping, Arc<dyn Registry>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("known");
+        let keeping = keeping(&format!("registry = {{ kind = '{kind}', path = {path:?} }}"));
+        let registry = keeping.open().unwrap().registry;
+        (folder, keeping, registry)
+    }
+
+    fn disabled(id: &PluginId) -> Event {
+        Event::new(id.clone(), None, EventKind::Disabled, "")
+    }
+
     #[test]
     fn what_went_with_the_registry_that_was_there_is_done_once_more() {
         for kind in ["sqlite", "file"] {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("known");
-            let keeping = keeping(&format!("registry = {{ kind = '{kind}', path = {path:?} }}"));
-            let registry = keeping.open().unwrap().registry;
+            let (folder, keeping, registry) = begun(kind);
             let id: PluginId = "sql".parse().unwrap();
             let tries = Cell::new(0);
             let disable = || {
@@ -369,7 +381,7 @@ mod tests {
                 }
                 Ok(())
             };
-            let event = |(): &()| vec![Event::new(id.clone(), None, EventKind::Disabled, "")];
+            let event = |(): &()| vec![disabled(&id)];
             done_by_hand(&*registry, disable, event).unwrap();
             assert_eq!(tries.get(), 2, "{kind}");
             let there = keeping.open().unwrap().registry;
@@ -382,17 +394,14 @@ mod tests {
     #[test]
     fn what_is_gone_with_its_folder_is_not_said_to_be_done() {
         for kind in ["sqlite", "file"] {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("known");
-            let keeping = keeping(&format!("registry = {{ kind = '{kind}', path = {path:?} }}"));
-            let registry = keeping.open().unwrap().registry;
+            let (folder, _, registry) = begun(kind);
             let id: PluginId = "sql".parse().unwrap();
             let disable = || {
                 registry.set_wish(&id, Some(Wish::disabled()))?;
                 fs::remove_dir_all(folder.path()).unwrap();
                 Ok(())
             };
-            let event = |(): &()| vec![Event::new(id.clone(), None, EventKind::Disabled, "")];
+            let event = |(): &()| vec![disabled(&id)];
             assert!(done_by_hand(&*registry, disable, event).is_err(), "{kind}");
         }
     }
